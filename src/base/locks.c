@@ -1,0 +1,73 @@
+#include "base/locks.h"
+
+#include "base/log.h"
+
+#ifndef NDEBUG
+enum { HELD_MAX = 512 };
+
+static _Thread_local struct lock *held[HELD_MAX];
+static _Thread_local int n_held;
+
+static const char *const names[] = {
+#define LOCK(name, sentence) #name,
+    LOCK_LIST
+#undef LOCK
+};
+
+static void check_order(struct lock *l)
+{
+    struct lock *top = n_held ? held[n_held - 1] : NULL;
+
+    if (top && (top->rank > l->rank || (top->rank == l->rank && top >= l)))
+        BUG("lock %s taken while holding %s", names[l->rank], names[top->rank]);
+    if (n_held == HELD_MAX)
+        BUG("more than %d locks held", HELD_MAX);
+    held[n_held++] = l;
+}
+
+static void check_drop(struct lock *l)
+{
+    for (int i = n_held - 1; i >= 0; i--) {
+        if (held[i] == l) {
+            for (; i < n_held - 1; i++)
+                held[i] = held[i + 1];
+            n_held--;
+            return;
+        }
+    }
+    BUG("lock %s dropped by a thread that does not hold it", names[l->rank]);
+}
+#else
+static void check_order(struct lock *l)
+{
+    (void)l;
+}
+
+static void check_drop(struct lock *l)
+{
+    (void)l;
+}
+#endif
+
+void lock_init(struct lock *l, enum lock_rank rank)
+{
+    pthread_mutex_init(&l->mutex, NULL);
+    l->rank = rank;
+}
+
+void lock_release(struct lock *l)
+{
+    pthread_mutex_destroy(&l->mutex);
+}
+
+void lock_take(struct lock *l)
+{
+    check_order(l);
+    pthread_mutex_lock(&l->mutex);
+}
+
+void lock_drop(struct lock *l)
+{
+    check_drop(l);
+    pthread_mutex_unlock(&l->mutex);
+}

@@ -1,0 +1,45 @@
+/*
+ * locks - every lock of the process has a name and a rank here.
+ *
+ * A thread takes locks in rising rank only; a debug build checks it.  The list
+ * is docs/concurrency.md with one sentence each.
+ */
+#ifndef BASE_LOCKS_H
+#define BASE_LOCKS_H
+
+#include <pthread.h>
+
+#define LOCK_LIST                                                              \
+    LOCK(RPC_TICKETS, "the table of tickets")                                  \
+    LOCK(RPC_POOL, "the queue from loops to workers")                          \
+    LOCK(ENGINE_IDS, "the blocks of ids an app is handing out")                \
+    LOCK(ENGINE_TXN, "the table of open transactions")                         \
+    LOCK(ENGINE_QUERY, "the table of open queries")                            \
+    LOCK(ENGINE_INDEX, "the composite index definitions of an app")            \
+    LOCK(MEMCACHE_POOL, "idle connections to memcached")                       \
+    LOCK(USER_LOCKOUT, "the counters of failed sign-ins")                      \
+    LOCK(STORAGE_TRACE, "the figures of a traced store")                       \
+    LOCK(STORAGE_STRIPE, "a stripe of row keys while a commit checks them")    \
+    LOCK(STORAGE_MEMORY, "the tree of the memory backend")                     \
+    LOCK(STORAGE_CACHE, "a shard of the row cache")                            \
+    LOCK(NET_LOOP, "the inbox of a network loop")
+
+enum lock_rank {
+#define LOCK(name, sentence) LOCK_##name,
+    LOCK_LIST
+#undef LOCK
+};
+
+struct lock {
+    pthread_mutex_t mutex;
+    enum lock_rank rank;
+};
+
+void lock_init(struct lock *l, enum lock_rank rank);
+void lock_release(struct lock *l);
+void lock_take(struct lock *l);
+void lock_drop(struct lock *l);
+
+/* Locks of one rank (stripes) may be taken together in rising address. */
+
+#endif

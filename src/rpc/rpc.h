@@ -1,0 +1,86 @@
+/*
+ * rpc - one API call, from the bytes of the envelope to the bytes of the
+ * answer.
+ *
+ * The steps are the functions of rpc.c in order: decode the envelope,
+ * authenticate the ticket, find the method, decode the request, run, encode,
+ * answer, log.  A service is rows of methods.c:
+ *
+ *     M("datastore_v3", "BeginTransaction", datastore_begin,
+ *       datastore_v3_BeginTransactionRequest, datastore_v3_Transaction,
+ *       RPC_INLINE)
+ *
+ * A typed handler gets a decoded request and an empty response:
+ *     int datastore_begin(struct ctx *ctx,
+ *                         const struct datastore_v3_BeginTransactionRequest
+ * *in, struct datastore_v3_Transaction *out); A raw one gets and gives bytes
+ * (hot paths, wire/pb.h): int datastore_get(struct ctx *ctx, struct bytes in,
+ * struct buf *out); Both return 0 or an error whose story is in ctx->err.
+ *
+ * Where a call runs: an RPC_INLINE handler runs first on the loop that read it,
+ * with ctx->may_wait false; when it answers ERR_WOULD_BLOCK it must have
+ * changed nothing, and runs again from its start on a worker.  RPC_POOL
+ * handlers go to a worker at once.
+ *
+ * Errors on the wire (wire contract 1.3-1.5): always a response, or an
+ * application_error with detail, or an rpc_error; never `exception`, never rpc
+ * code 0.  A story with an app_code, or a code in the service's err_map,
+ * becomes an application_error; anything else an rpc_error.
+ */
+#ifndef RPC_RPC_H
+#define RPC_RPC_H
+
+#include "base/buf.h"
+#include "base/ctx.h"
+#include "wire_tables.h"
+
+/* rpc_error codes, the names of the SDKs. */
+enum rpc_error {
+    RPC_CALL_NOT_FOUND = 1,
+    RPC_PARSE_ERROR = 2,
+    RPC_SECURITY_VIOLATION = 3,
+    RPC_OVER_QUOTA = 4,
+    RPC_REQUEST_TOO_LARGE = 5,
+    RPC_CAPABILITY_DISABLED = 6,
+    RPC_FEATURE_DISABLED = 7,
+    RPC_BAD_REQUEST = 8,
+    RPC_RESPONSE_TOO_LARGE = 9,
+    RPC_CANCELLED = 10,
+    RPC_REPLAY_ERROR = 11,
+    RPC_DEADLINE_EXCEEDED = 12,
+};
+
+enum rpc_flags {
+    RPC_INLINE = 1,     /* memory and page cache only; else a worker */
+    RPC_POOL = 2,       /* may wait */
+    RPC_READ_ONLY = 4,  /* allowed while the datastore is read-only */
+    RPC_PLATFORM = 8,   /* for the controller's ticket alone */
+    RPC_NO_TICKET = 16, /* anyone on this listener (null) */
+};
+
+struct rpc_method {
+    const char *service;
+    const char *method;
+    enum wire_type in, out; /* WIRE_NONE: a raw handler */
+    int (*typed)(struct ctx *ctx, const void *in, void *out);
+    int (*raw)(struct ctx *ctx, struct bytes in, struct buf *out);
+    unsigned flags;
+    size_t request_max; /* bytes, 0: 1 MiB */
+};
+
+/* How a service spells our codes; ends with a row of code 0. */
+struct rpc_err_map {
+    int code;         /* enum err_code */
+    int32_t app_code; /* of the service's own enum */
+};
+
+struct rpc_service {
+    const char *name;
+    const struct rpc_err_map *errors;
+    const struct rpc_method *methods; /* ends with a row without a name */
+};
+
+/* methods.c: every service this server answers, NULL-terminated. */
+extern const struct rpc_service *const rpc_services[];
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * env - what the services stand on, made once at start by bin/ and found by
+ * every handler as ctx->env.  Each field is a module's handle, shared by all
+ * threads under that module's own rule; NULL where the server runs without it.
+ */
+#ifndef SERVICE_ENV_H
+#define SERVICE_ENV_H
+
+#include "base/ctx.h"
+
+struct storage;
+struct engine;
+struct memcache;
+struct users;
+struct platform;
+
+struct service_env {
+    struct storage *storage;
+    struct engine *engine;     /* entities, indexes, transactions */
+    struct memcache *memcache; /* connections to memcached */
+    struct users *users;       /* accounts and sessions */
+    struct platform *platform; /* apps, versions, settings: service/platform */
+    const char *domain;        /* "localhost", "apps.example.com" */
+    bool emulator;             /* any ticket is accepted */
+};
+
+#endif
