@@ -1,0 +1,126 @@
+/*
+ * engine - the datastore: entities, index rows, ids and versions over a store.
+ *
+ * service/datastore decodes requests and calls this; nothing here knows of
+ * RPCs.  Four ways in:
+ *
+ *   engine_get()    entities by key
+ *   engine_write()  puts and deletes outside a transaction
+ *   txn.h           transactions
+ *   query.h         queries
+ *
+ * A write reads the rows it replaces, computes the index rows of the old and
+ * the new entity, and commits the difference with the entity, under the
+ * condition that what it read is unchanged; so index rows always match their
+ * entity.  Every commit gives each entity group it writes a new version in
+ * KEY_GROUPS, which is what transactions compare.
+ *
+ * Versions grow over restarts and clock steps, and no two writes share one.
+ *
+ * Ownership: results live in ctx->arena.  Thread rule: an engine is shared by
+ * all threads.  Where ctx->may_wait is false, calls answer ERR_WOULD_BLOCK
+ * having changed nothing.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "engine/entity.h"
+#include "engine/index.h"
+#include "engine/key.h"
+
+struct engine;
+struct txn;
+
+/* An engine over `st`, which must outlive it.  Errors as storage_get(). */
+int engine_open(struct ctx *ctx, struct storage *st, struct engine **out);
+
+/* Start the engine's own thread: it builds indexes (those a crash cut short
+ * first) and lets idle transactions expire. */
+int engine_start(struct ctx *ctx, struct engine *e);
+
+/* Stop that thread; accepts an engine that was not started. */
+void engine_stop(struct engine *e);
+
+/* Free; no call may be running. */
+void engine_close(struct engine *e);
+
+struct storage *engine_storage(const struct engine *e);
+
+/* ---- reading ---- */
+
+struct engine_found {
+    bool found;
+    int64_t version;     /* of the entity; absent: as of the read */
+    struct bytes entity; /* EntityProto */
+};
+
+/*
+ * Read `n` entities as of one moment into out[0..n-1].  A key may occur twice.
+ * The keys must be complete.  With `txn` (or NULL) the groups are touched
+ * first (txn.h).  Knows the pseudo entity `__entity_group__`; keys of metadata
+ * kinds are absent.
+ */
+int engine_get(struct ctx *ctx, struct engine *e, struct txn *txn,
+               const struct key *keys, size_t n, struct engine_found *out);
+
+/* ---- writing ---- */
+
+struct engine_cost {
+    int64_t entity_writes;
+    int64_t index_writes;
+};
+
+/* A put of `entity` under `key` (complete, entity rewritten), or a delete when
+ * entity.p is NULL. */
+struct engine_mutation {
+    struct key key;
+    struct bytes entity;
+    int64_t version; /* out: of the entity now stored, or of the delete */
+};
+
+/*
+ * Apply the mutations outside any transaction; of several for one key the last
+ * counts.  Each entity group is atomic; the call as a whole is not (but several
+ * groups often share a commit).  Waits out conflicts with other writers until
+ * the deadline.  On an error some groups may have been written.
+ */
+int engine_write(struct ctx *ctx, struct engine *e, struct engine_mutation *m,
+                 size_t n, struct engine_cost *cost);
+
+/* The newest version handed out: what a read of an absent entity reports. */
+int64_t engine_read_version(const struct engine *e);
+
+/* ---- ids ---- */
+
+/*
+ * Hand out `n` scattered ids for new entities of ctx->app's, never handed out
+ * before or after, whatever crashes.
+ */
+int engine_ids_auto(struct ctx *ctx, struct engine *e, struct bytes app,
+                    size_t n, int64_t *ids);
+
+/* Ids of the sequential space: `n` > 0 contiguous ones from *start on. */
+int engine_ids_range(struct ctx *ctx, struct engine *e, struct bytes app,
+                     int64_t n, int64_t *start);
+
+/* Take all sequential ids up to `max`: *start is the first that was free,
+ * *end is max or, when nothing was, *start - 1. */
+int engine_ids_up_to(struct ctx *ctx, struct engine *e, struct bytes app,
+                     int64_t max, int64_t *start, int64_t *end);
+
+/* Never hand out `id`, of whichever space it belongs to. */
+int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
+                       const int64_t *ids, size_t n);
+
+/* ---- indexes and apps ---- */
+
+/* Add the indexes of an index.yaml that are missing; existing ones stay.  The
+ * engine's thread builds them. */
+int engine_indexes_set(struct ctx *ctx, struct engine *e, struct bytes app,
+                       struct bytes yaml);
+
+/* Remove everything the datastore holds of an app.  Not atomic; run it again
+ * when it fails. */
+int engine_app_delete(struct ctx *ctx, struct engine *e, struct bytes app);
+
+#endif

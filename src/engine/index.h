@@ -1,0 +1,161 @@
+/*
+ * index - composite index definitions, and the rows an entity has.
+ *
+ * Every entity has, beside its own row: one row in KEY_KINDS; one row in
+ * KEY_PROPERTIES for each distinct value of each indexed property; and, for
+ * each composite index of its kind, one row in KEY_COMPOSITES for each
+ * combination of distinct values of the index's properties (and, of an
+ * ancestor index, for each ancestor and the entity itself).  A query is a
+ * scan over such rows (docs/storage-format.md); the rows change in the commit
+ * that changes the entity, so a scan never disagrees with a get.
+ *
+ * Definitions belong to an app.  They are read once and kept as an immutable,
+ * refcounted set; a change makes a new set.  A new index starts WRITE_ONLY: it
+ * is maintained by every write but not yet used.  Once no write runs with an
+ * older set any more, a walk over the kind adds the missing rows, and the index
+ * becomes READ_WRITE.  A walk that a crash cut short starts again at the next
+ * start.
+ *
+ * Thread rule: sets are immutable and may be used by any thread until unref.
+ */
+#ifndef ENGINE_INDEX_H
+#define ENGINE_INDEX_H
+
+#include "engine/key.h"
+
+struct engine;
+
+/* entity.CompositeIndex.State */
+enum index_state {
+    INDEX_WRITE_ONLY = 1,
+    INDEX_READ_WRITE = 2,
+    INDEX_DELETED = 3,
+    INDEX_ERROR = 4,
+};
+
+/* Sources: "Datastore limits" of the public documentation. */
+enum {
+    INDEX_ROWS_MAX = 20000,                  /* index rows of one entity */
+    INDEX_COMPOSITE_BYTES = 2 * 1024 * 1024, /* its composite rows together */
+    INDEX_DEFS_MAX = 200,                    /* composite indexes of an app */
+};
+
+struct index_column {
+    struct bytes name;
+    bool desc;
+};
+
+struct index_def {
+    int64_t id;
+    struct bytes kind;
+    bool ancestor;
+    enum index_state state;
+    struct index_column *columns;
+    size_t n;
+};
+
+/* All definitions of one app, sorted by kind, then id. */
+struct index_set {
+    struct index_def *defs;
+    size_t n;
+};
+
+/* ---- definitions ---- */
+
+/* The app's current set; give it back with index_set_unref().  Reads the store
+ * when the app is new here.  Errors as storage_scan(). */
+int index_set_ref(struct ctx *ctx, struct engine *e, struct bytes app,
+                  const struct index_set **out);
+void index_set_unref(const struct index_set *set);
+
+/* The definitions of `kind`: a part of set->defs, *n of them. */
+const struct index_def *index_set_kind(const struct index_set *set,
+                                       struct bytes kind, size_t *n);
+
+/*
+ * Add `def` (its id and state are not looked at) unless one of the same
+ * shape exists; *id is the index's in both cases, and ERR_EXISTS says that it
+ * was there.  With `wait` the rows are built before the call returns (the
+ * emulator's automatic indexes), else by the engine's own thread.  ERR_INVALID
+ * for a shape that can be none.
+ */
+int index_create(struct ctx *ctx, struct engine *e, struct bytes app,
+                 const struct index_def *def, bool wait, int64_t *id);
+
+/* Stop using index `id`, and take its rows away.  ERR_NOT_FOUND. */
+int index_delete(struct ctx *ctx, struct engine *e, struct bytes app,
+                 int64_t id);
+
+/* Same kind, ancestor flag and columns. */
+bool index_def_same(const struct index_def *a, const struct index_def *b);
+
+/*
+ * Parse an index.yaml into *defs and *n, in the arena.  ERR_INVALID with
+ * "index.yaml:LINE: reason".
+ */
+int index_yaml_parse(struct ctx *ctx, struct bytes yaml,
+                     struct index_def **defs, size_t *n);
+
+/* ---- rows ---- */
+
+/* The value of a row of KEY_PROPERTIES or KEY_COMPOSITES: empty, or one byte
+ * of flags. */
+enum {
+    /* The entity has more than one distinct value of this property (of one of
+     * these): other rows may lead to the same entity. */
+    INDEX_ROW_MULTI = 1,
+};
+
+static inline bool index_row_multi(struct bytes value)
+{
+    return value.n > 0 && (bytes_u8(value)[0] & INDEX_ROW_MULTI);
+}
+
+struct index_row {
+    struct storage_key key;
+    struct bytes value;
+};
+
+struct index_rows {
+    struct index_row *rows; /* sorted by partition, then row; no doubles */
+    size_t n, cap;
+};
+
+/*
+ * All rows of `entity`, stored under the complete `key`, with the composites
+ * of `set`.  ERR_INVALID when they are too many or too large, or when the
+ * bytes are malformed.
+ */
+int index_rows_of(struct ctx *ctx, const struct index_set *set,
+                  const struct key *key, struct bytes entity,
+                  struct index_rows *out);
+
+/*
+ * Add to `b` what turns the rows `old` into `new_`; either may be empty.
+ * Returns how many rows are written or deleted.
+ */
+size_t index_rows_diff(struct storage_batch *b, const struct index_rows *old,
+                       const struct index_rows *new_);
+
+/* Row prefixes, in the arena.  KEY_PROPERTIES: kind and property; a value and
+ * a path follow.  KEY_COMPOSITES: the index, and of an ancestor index the
+ * ancestor's path (else empty); the values and a path follow. */
+struct bytes index_property_prefix(struct arena *a, struct bytes kind,
+                                   struct bytes property);
+struct bytes index_composite_prefix(struct arena *a,
+                                    const struct index_def *def,
+                                    struct bytes ancestor);
+
+/*
+ * Split what follows the prefix of a property row: one encoded value and the
+ * path.  False when malformed.
+ */
+bool index_property_split(struct bytes rest, struct bytes *value,
+                          struct bytes *path);
+
+/* The same for a composite row: values[0..def->n-1], flipped where the column
+ * is descending. */
+bool index_composite_split(const struct index_def *def, struct bytes rest,
+                           struct bytes *values, struct bytes *path);
+
+#endif
