@@ -1,0 +1,1 @@
+"""What the Python tests share; tests/README.md says how it fits together."""
