@@ -32,6 +32,7 @@
 
 #include "base/buf.h"
 #include "base/ctx.h"
+#include "service/env.h"
 #include "wire_tables.h"
 
 /* rpc_error codes, the names of the SDKs. */
@@ -66,12 +67,6 @@ struct rpc_method {
     int (*raw)(struct ctx *ctx, struct bytes in, struct buf *out);
     unsigned flags;
     size_t request_max; /* bytes, 0: 1 MiB */
-};
-
-/* How a service spells our codes; ends with a row of code 0. */
-struct rpc_err_map {
-    int code;         /* enum err_code */
-    int32_t app_code; /* of the service's own enum */
 };
 
 struct rpc_service {

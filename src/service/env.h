@@ -14,6 +14,16 @@ struct memcache;
 struct users;
 struct platform;
 
+/*
+ * How a service spells our codes on the wire: rows of enum err_code and the
+ * number of the service's own error enum, ended by a row of code 0.  Each
+ * service's header offers its map; rpc/methods.c names it beside the methods.
+ */
+struct rpc_err_map {
+    int code;
+    int32_t app_code;
+};
+
 struct service_env {
     struct storage *storage;
     struct engine *engine;     /* entities, indexes, transactions */
