@@ -1,0 +1,113 @@
+/*
+ * platform_admin - what the platform service passes on to other modules:
+ * accounts, indexes, an app's data, figures.
+ */
+#include "service/platform/platform_int.h"
+
+#include "service/user/users.h"
+
+int platform_create_user(struct ctx *ctx,
+                         const struct platform_CreateUserRequest *in,
+                         struct platform_Void *out)
+{
+    (void)out;
+    return users_create(ctx, ctx->env->users,
+                        &(struct users_new){
+                            .email = platform_CreateUserRequest_email(in),
+                            .password = platform_CreateUserRequest_password(in),
+                            .admin = platform_CreateUserRequest_admin(in),
+                            .replace = platform_CreateUserRequest_replace(in),
+                        });
+}
+
+int platform_delete_user(struct ctx *ctx,
+                         const struct platform_DeleteUserRequest *in,
+                         struct platform_Void *out)
+{
+    (void)out;
+    return users_delete(ctx, ctx->env->users,
+                        platform_DeleteUserRequest_email(in));
+}
+
+int platform_list_users(struct ctx *ctx, const struct platform_Void *in,
+                        struct platform_ListUsersResponse *out)
+{
+    struct users_account *all;
+    size_t n;
+    int rc;
+
+    (void)in;
+    rc = users_list(ctx, ctx->env->users, &all, &n);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        struct platform_User *u = platform_ListUsersResponse_add_user(ctx, out);
+
+        platform_User_set_email(u, all[i].email);
+        platform_User_set_admin(u, all[i].admin);
+        platform_User_set_user_id(u, all[i].user_id);
+        platform_User_set_created(u, all[i].created);
+    }
+    return rc;
+}
+
+/* A wrong password is an answer here; only a lockout is an error. */
+int platform_authenticate(struct ctx *ctx,
+                          const struct platform_AuthenticateRequest *in,
+                          struct platform_AuthenticateResponse *out)
+{
+    struct users_account who;
+    int rc;
+
+    rc = users_check(
+        ctx, ctx->env->users, platform_AuthenticateRequest_email(in),
+        platform_AuthenticateRequest_password(in), BYTES_NONE, &who);
+    platform_AuthenticateResponse_set_ok(out, rc == 0);
+    if (rc == ERR_DENIED)
+        return 0;
+    if (rc == 0) {
+        platform_AuthenticateResponse_set_admin(out, who.admin);
+        platform_AuthenticateResponse_set_user_id(out, who.user_id);
+    }
+    return rc;
+}
+
+int platform_set_indexes(struct ctx *ctx,
+                         const struct platform_SetIndexesRequest *in,
+                         struct platform_Void *out)
+{
+    (void)in;
+    (void)out;
+    return ctx_err(ctx, ERR_UNIMPLEMENTED,
+                   "this server has no composite indexes");
+}
+
+int platform_delete_app_data(struct ctx *ctx,
+                             const struct platform_DeleteAppDataRequest *in,
+                             struct platform_Void *out)
+{
+    (void)out;
+    return ctx_err(ctx, ERR_UNIMPLEMENTED,
+                   "this server cannot delete the data of %.*s",
+                   BYTES_FMT(platform_DeleteAppDataRequest_app(in)));
+}
+
+/* Each "name value" line of `text` becomes one of the answer. */
+static void add_lines(struct ctx *ctx, struct platform_StatsResponse *out,
+                      struct bytes text)
+{
+    while (text.n) {
+        const char *nl = memchr(text.p, '\n', text.n);
+        size_t n = nl ? (size_t)(nl - (const char *)text.p) : text.n;
+
+        if (n)
+            platform_StatsResponse_add_line(ctx, out, BYTES(text.p, n));
+        text = bytes_from(text, nl ? n + 1 : n);
+    }
+}
+
+int platform_stats(struct ctx *ctx, const struct platform_Void *in,
+                   struct platform_StatsResponse *out)
+{
+    (void)in;
+    add_lines(ctx, out, storage_stats(ctx, ctx->env->platform->storage));
+    return 0;
+}

@@ -1,0 +1,17 @@
+/* platform_int - shared by the files of service/platform only. */
+#ifndef SERVICE_PLATFORM_PLATFORM_INT_H
+#define SERVICE_PLATFORM_PLATFORM_INT_H
+
+#include "base/locks.h"
+#include "service/platform/platform.h"
+#include "service/platform/tickets.h"
+
+struct platform {
+    struct storage *storage;
+    struct arena arena; /* lives as long as the platform */
+    struct bytes own_token;
+    struct tickets tickets;
+    struct lock lock; /* held by the one writer of `tickets` */
+};
+
+#endif
