@@ -54,7 +54,7 @@ struct key {
     size_t last_n;      /* bytes of `path` before the last element */
     int depth;          /* elements */
     bool complete;      /* the last element has an id or a name */
-    struct bytes whole; /* the Reference as sent */
+    struct bytes whole; /* the Reference as sent; p NULL when there is none */
 };
 
 /* The project of an app id: "shop" of "shop", "s~shop" and "dev~shop". */
@@ -75,7 +75,7 @@ int key_parse_value(struct ctx *ctx, struct bytes refvalue, struct key *key);
 /* "missing key id/name" unless the key is complete. */
 int key_need_complete(struct ctx *ctx, const struct key *key);
 
-/* Give an incomplete key its id; `path` moves to the arena, `whole` stays. */
+/* Give an incomplete key its id; `path` moves to the arena, `whole` goes. */
 void key_complete(struct arena *a, struct key *key, int64_t id);
 
 /* The first element's path: the entity group. */
@@ -131,6 +131,8 @@ size_t key_path_first(struct bytes path);
 void key_write_path(struct buf *b, struct bytes path);
 void key_write_reference(struct buf *b, struct bytes app, struct bytes space,
                          struct bytes path);
+/* Append the key as the Reference field `field`: as sent where it was. */
+void key_put_field(struct buf *b, uint32_t field, const struct key *key);
 void key_write_value(struct buf *b, struct bytes app, struct bytes space,
                      struct bytes path);
 
