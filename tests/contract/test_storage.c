@@ -1,0 +1,42 @@
+/*
+ * test_storage BACKEND [GROUP] - the contract suite over one backend.
+ *
+ * CONTRACT_SCALE=20 makes the random, concurrent and crash runs 20 times as
+ * long; CONTRACT_SEED=N repeats a random run.
+ */
+#include "contract.h"
+
+struct group {
+    const char *name;
+    const struct CMUnitTest *tests;
+    const size_t *n;
+    bool durable_only;
+};
+
+static const struct group groups[] = {
+    {"basic", contract_basic, &contract_basic_n, false},
+    {"limits", contract_limits, &contract_limits_n, false},
+};
+
+int main(int argc, char **argv)
+{
+    int failed = 0;
+
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s BACKEND [GROUP]\n", argv[0]);
+        return 2;
+    }
+    contract_backend = argv[1];
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+        const struct group *g = &groups[i];
+        char title[64];
+
+        if (argc > 2 && strcmp(argv[2], g->name) != 0)
+            continue;
+        if (g->durable_only && !contract_durable())
+            continue;
+        snprintf(title, sizeof(title), "%s/%s", contract_backend, g->name);
+        failed += _cmocka_run_group_tests(title, g->tests, *g->n, NULL, NULL);
+    }
+    return failed != 0;
+}
