@@ -1,0 +1,287 @@
+/*
+ * The files beside app.yaml: index.yaml, queue.yaml, cron.yaml, dispatch.yaml.
+ * Rows follow datastore_index.py, queueinfo.py, croninfo.py and
+ * dispatchinfo.py; a limit those forget is marked "ours".
+ */
+#include "config/appyaml.h"
+
+#include "config/regex.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    DISPATCH_RULES_MAX = 20, /* Google's public reference */
+    DISPATCH_URL_MAX = 100,  /* likewise, host and path together */
+    CRON_JOBS_MAX = 250,     /* likewise */
+};
+
+#define TIME_PATTERN "[0-9]+(\\.[0-9]+)?[smhd]"
+
+/* ---- index.yaml ---- */
+
+static const char *const words_direction[] = {"asc", "ascending", "desc",
+                                              "descending", NULL};
+static const char *const words_mode[] = {"geospatial", NULL};
+
+static const struct config_field property_fields[] = {
+    {.name = "name", .type = CONFIG_TEXT, .required = true},
+    {.name = "direction", .type = CONFIG_WORD, .words = words_direction},
+    {.name = "mode", .type = CONFIG_WORD, .words = words_mode},
+    {0},
+};
+static const struct config_schema property_schema = {.name = "Property",
+                                                     .fields = property_fields};
+
+static const struct config_field index_fields[] = {
+    {.name = "kind", .type = CONFIG_TEXT, .required = true},
+    {.name = "ancestor", .type = CONFIG_BOOL},
+    {.name = "properties",
+     .type = CONFIG_OBJECT,
+     .schema = &property_schema,
+     .list = true},
+    {0},
+};
+static const struct config_schema index_schema = {.name = "Index",
+                                                  .fields = index_fields};
+
+static const struct config_field indexes_fields[] = {
+    {.name = "application", .type = CONFIG_TEXT},
+    {.name = "indexes",
+     .type = CONFIG_OBJECT,
+     .schema = &index_schema,
+     .list = true},
+    {0},
+};
+static const struct config_schema indexes_schema = {.name = "IndexDefinitions",
+                                                    .fields = indexes_fields};
+
+/* ---- queue.yaml ---- */
+
+static const struct config_field queue_retry_fields[] = {
+    {.name = "task_retry_limit", .type = CONFIG_INT, .min = 0, .max = 1e15},
+    {.name = "task_age_limit", .type = CONFIG_PATTERN, .pattern = TIME_PATTERN},
+    {.name = "min_backoff_seconds", .type = CONFIG_FLOAT, .max = 1e15},
+    {.name = "max_backoff_seconds", .type = CONFIG_FLOAT, .max = 1e15},
+    {.name = "max_doublings", .type = CONFIG_INT, .min = 0, .max = 1e15},
+    {0},
+};
+static const struct config_schema queue_retry_schema = {
+    .name = "RetryParameters", .fields = queue_retry_fields};
+
+static const struct config_field acl_fields[] = {
+    {.name = "user_email", .type = CONFIG_TEXT},
+    {.name = "writer_email", .type = CONFIG_TEXT},
+    {0},
+};
+static const struct config_schema acl_schema = {.name = "Acl",
+                                                .fields = acl_fields};
+
+static void check_queue(struct config_report *r, const struct config_node *key,
+                        const struct config_node *map)
+{
+    const char *mode = config_node_text(map, "mode");
+    bool pull = mode && strcmp(mode, "pull") == 0;
+
+    if (pull && config_node_get(map, "rate"))
+        config_report_at(r, config_node_key(map, "rate"),
+                         "Rate must not be specified for pull queue '%s'.",
+                         config_node_text(map, "name"));
+    if (!pull && !config_node_get(map, "rate"))
+        config_report_at(r, map, "Queue '%s' needs a rate, such as 5/s.",
+                         config_node_text(map, "name"));
+}
+
+static const struct config_field queue_fields[] = {
+    {.name = "name",
+     .type = CONFIG_PATTERN,
+     .pattern = "[A-Za-z0-9-]{1,100}",
+     .required = true},
+    {.name = "rate",
+     .type = CONFIG_PATTERN,
+     .pattern = "(0|[0-9]+(\\.[0-9]*)?/[smhd])"},
+    {.name = "mode", .type = CONFIG_PATTERN, .pattern = "pull|push"},
+    {.name = "bucket_size", .type = CONFIG_INT, .min = 1, .max = 500},
+    {.name = "max_concurrent_requests",
+     .type = CONFIG_INT,
+     .min = 1,
+     .max = 5000},
+    {.name = "retry_parameters",
+     .type = CONFIG_OBJECT,
+     .schema = &queue_retry_schema},
+    {.name = "acl", .type = CONFIG_OBJECT, .schema = &acl_schema, .list = true},
+    {.name = "target",
+     .type = CONFIG_PATTERN,
+     .pattern = "(?:(?!-)[a-z\\d\\-]{1,100}\\.)?(?!-)[a-z\\d\\-]{1,63}"},
+    {0},
+};
+static const struct config_schema queue_schema = {
+    .name = "QueueEntry", .fields = queue_fields, .check = check_queue};
+
+static const struct config_field queues_fields[] = {
+    {.name = "application", .type = CONFIG_TEXT},
+    {.name = "total_storage_limit",
+     .type = CONFIG_PATTERN,
+     .pattern = "([0-9]+(\\.[0-9]*)?[BKMGT]?)"},
+    {.name = "resume_paused_queues", .type = CONFIG_BOOL},
+    {.name = "queue",
+     .type = CONFIG_OBJECT,
+     .schema = &queue_schema,
+     .list = true},
+    {0},
+};
+static const struct config_schema queues_schema = {.name = "QueueInfoExternal",
+                                                   .fields = queues_fields};
+
+/* ---- cron.yaml ---- */
+
+static const struct config_field cron_retry_fields[] = {
+    {.name = "job_retry_limit", .type = CONFIG_INT, .min = 0, .max = 5},
+    {.name = "job_age_limit", .type = CONFIG_PATTERN, .pattern = TIME_PATTERN},
+    {.name = "min_backoff_seconds", .type = CONFIG_FLOAT, .max = 1e15},
+    {.name = "max_backoff_seconds", .type = CONFIG_FLOAT, .max = 1e15},
+    {.name = "max_doublings", .type = CONFIG_INT, .min = 0, .max = 1e15},
+    {0},
+};
+static const struct config_schema cron_retry_schema = {
+    .name = "RetryParameters", .fields = cron_retry_fields};
+
+static const struct config_field job_fields[] = {
+    {.name = "url", .type = CONFIG_PATTERN, .pattern = "/.*", .required = true},
+    {.name = "schedule",
+     .type = CONFIG_PATTERN,
+     .pattern = "\\S.*",
+     .required = true},
+    {.name = "timezone", .type = CONFIG_PATTERN, .pattern = ".{0,100}"},
+    {.name = "description", .type = CONFIG_PATTERN, .pattern = "(?s).{0,499}"},
+    {.name = "retry_parameters",
+     .type = CONFIG_OBJECT,
+     .schema = &cron_retry_schema},
+    {.name = "target",
+     .type = CONFIG_PATTERN,
+     .pattern = "(?:[a-z\\d\\-]{1,63}:)?(?!-)[a-z\\d\\-]{1,100}"},
+    {.name = "attempt_deadline",
+     .type = CONFIG_PATTERN,
+     .pattern = "[0-9]+(\\.[0-9]+)?s"},
+    {0},
+};
+static const struct config_schema job_schema = {.name = "CronEntry",
+                                                .fields = job_fields};
+
+static void check_cron(struct config_report *r, const struct config_node *key,
+                       const struct config_node *map)
+{
+    const struct config_node *jobs = config_node_get(map, "cron");
+
+    if (jobs && jobs->n > CRON_JOBS_MAX)
+        config_report_at(r, jobs, "More than %d cron jobs.", CRON_JOBS_MAX);
+}
+
+static const struct config_field cron_fields[] = {
+    {.name = "application", .type = CONFIG_TEXT},
+    {.name = "cron",
+     .type = CONFIG_OBJECT,
+     .schema = &job_schema,
+     .list = true},
+    {0},
+};
+static const struct config_schema cron_schema = {
+    .name = "CronInfoExternal", .fields = cron_fields, .check = check_cron};
+
+/* ---- dispatch.yaml ---- */
+
+#define HOST_LABELS "([a-z0-9]([a-z0-9\\-]*[a-z0-9])*)"
+
+/* Four numbers below 256 and nothing else. */
+static bool is_ipv4(const char *host)
+{
+    unsigned a, b, c, d;
+
+    return config_matches("\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}", host) &&
+           sscanf(host, "%u.%u.%u.%u", &a, &b, &c, &d) == 4 && a < 256 &&
+           b < 256 && c < 256 && d < 256;
+}
+
+static void check_dispatch_url(struct config_report *r,
+                               const struct config_node *key,
+                               const struct config_node *v)
+{
+    const char *slash = strchr(v->text, '/');
+    struct arena a = ARENA_INIT;
+    char *host;
+
+    if (!slash || slash == v->text || strlen(v->text) > DISPATCH_URL_MAX) {
+        config_report_at(r, v, "invalid url '%s'", v->text);
+        return;
+    }
+    host = arena_cstr(&a, BYTES(v->text, (size_t)(slash - v->text)));
+    if (*host == '*'
+            ? !config_matches("([*]|[*][a-z0-9\\-.]*[a-z0-9])", host)
+            : !config_matches(HOST_LABELS "(\\." HOST_LABELS ")*", host))
+        config_report_at(r, v, "invalid host_pattern '%s'", host);
+    else if (is_ipv4(host))
+        config_report_at(r, v, "Host may not match an ipv4 address '%s'", host);
+    else if (!config_matches("/[^*]*[*]?", slash)) /* ours */
+        config_report_at(
+            r, v, "invalid path '%s': a * may stand at the end only", slash);
+    arena_release(&a);
+}
+
+static void check_rule(struct config_report *r, const struct config_node *key,
+                       const struct config_node *map)
+{
+    bool service = config_node_get(map, "service");
+
+    if (service && config_node_get(map, "module"))
+        config_report_at(r, config_node_key(map, "module"),
+                         "Only one of the two fields [service] (preferred) and "
+                         "[module] (deprecated) may be set.");
+    if (!service && !config_node_get(map, "module"))
+        config_report_at(r, map, "Missing required value \"service\".");
+}
+
+static const struct config_field rule_fields[] = {
+    {.name = "url",
+     .type = CONFIG_TEXT,
+     .required = true,
+     .check = check_dispatch_url},
+    {.name = "service",
+     .type = CONFIG_PATTERN,
+     .pattern = APPYAML_NAME_PATTERN},
+    {.name = "module", .type = CONFIG_PATTERN, .pattern = APPYAML_NAME_PATTERN},
+    {0},
+};
+static const struct config_schema rule_schema = {
+    .name = "DispatchEntry", .fields = rule_fields, .check = check_rule};
+
+static void check_dispatch(struct config_report *r,
+                           const struct config_node *key,
+                           const struct config_node *map)
+{
+    const struct config_node *rules = config_node_get(map, "dispatch");
+
+    if (rules && rules->n > DISPATCH_RULES_MAX) /* ours */
+        config_report_at(r, rules, "More than %d dispatch rules.",
+                         DISPATCH_RULES_MAX);
+}
+
+static const struct config_field dispatch_fields[] = {
+    {.name = "application", .type = CONFIG_TEXT},
+    {.name = "dispatch",
+     .type = CONFIG_OBJECT,
+     .schema = &rule_schema,
+     .list = true},
+    {0},
+};
+static const struct config_schema dispatch_schema = {.name =
+                                                         "DispatchInfoExternal",
+                                                     .fields = dispatch_fields,
+                                                     .check = check_dispatch};
+
+const struct appyaml_file appyaml_files[] = {
+    {"index.yaml", &indexes_schema},
+    {"queue.yaml", &queues_schema},
+    {"cron.yaml", &cron_schema},
+    {"dispatch.yaml", &dispatch_schema},
+    {NULL, NULL},
+};

@@ -1,0 +1,27 @@
+/*
+ * paths - where an installation keeps its things.
+ *
+ * ROOT holds everything the platform writes: run/ (sockets, pid files),
+ * logs/, data/, and what is generated.  It is --root, else APPSCALE_ROOT, else
+ * /var/lib/appscale for root and ~/.local/share/appscale for everyone else.
+ */
+#ifndef CONFIG_PATHS_H
+#define CONFIG_PATHS_H
+
+#include "base/ctx.h"
+
+/* The root folder, absolute; `given` is what --root says, or NULL. */
+const char *config_root(struct arena *a, const char *given);
+
+/* ROOT/run/controller.sock: where the Admin API listens. */
+const char *config_socket(struct arena *a, const char *root);
+
+/* The folder of the running executable. */
+const char *config_program_dir(struct arena *a);
+
+/* A program: beside our own executable, else on the PATH; NULL when it is
+ * nowhere.  /usr/sbin and /usr/local/sbin count as on the PATH, since that is
+ * where Debian keeps servers. */
+const char *config_program_find(struct arena *a, const char *name);
+
+#endif

@@ -1,0 +1,91 @@
+#include "config/runtimes.h"
+
+#include "base/buf.h"
+#include "config/paths.h"
+#include "config/regex.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static const struct family {
+    const char *folder;
+    const char *pattern;
+    const char *example;
+} families[] = {
+    {"python", "python3[0-9]{1,2}?", "python311"},
+    {"go", "go1(1[1-9]|[2-9][0-9])", "go122"},
+    {"java", "java(8|11|17|21|25)", "java21"},
+    {"node", "nodejs[0-9]{2}", "nodejs20"},
+    {"php", "php[78][0-9]", "php83"},
+    {"ruby", "ruby[23][0-9]", "ruby32"},
+};
+enum { N_FAMILIES = sizeof(families) / sizeof(*families) };
+
+static bool is_dir(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+const char *config_runtimes_dir(struct arena *a)
+{
+    static const char *const places[] = {"../../runtimes",
+                                         "../share/appscale/runtimes"};
+    const char *named = getenv("APPSCALE_RUNTIMES");
+
+    if (named && *named)
+        return arena_strdup(a, named);
+    for (size_t i = 0; i < 2; i++) {
+        const char *path =
+            arena_printf(a, "%s/%s", config_program_dir(a), places[i]);
+        char *real = is_dir(path) ? realpath(path, NULL) : NULL;
+
+        if (real) {
+            path = arena_strdup(a, real);
+            free(real);
+            return path;
+        }
+    }
+    return NULL;
+}
+
+static bool hosted(struct arena *a, const char *dir, const struct family *f)
+{
+    return dir && is_dir(arena_printf(a, "%s/%s", dir, f->folder));
+}
+
+static const char *hosted_list(struct ctx *ctx, const char *dir)
+{
+    struct buf all = BUF_IN(ctx->arena);
+
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        if (hosted(ctx->arena, dir, &families[i]))
+            buf_printf(&all, "%s%s (such as %s)", all.n ? ", " : "",
+                       families[i].folder, families[i].example);
+    }
+    return all.n ? buf_cstr(&all) : "none";
+}
+
+int config_runtime_check(struct ctx *ctx, const char *dir, const char *runtime,
+                         const char **folder)
+{
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        const struct family *f = &families[i];
+
+        if (!config_matches(f->pattern, runtime))
+            continue;
+        if (!hosted(ctx->arena, dir, f))
+            return ctx_err(ctx, ERR_UNIMPLEMENTED,
+                           "runtime '%s' cannot be hosted by this "
+                           "installation. Available: %s.",
+                           runtime, hosted_list(ctx, dir));
+        if (folder)
+            *folder = arena_printf(ctx->arena, "%s/%s", dir, f->folder);
+        return 0;
+    }
+    return ctx_err(ctx, ERR_INVALID,
+                   "'%s' is not a runtime of App Engine's standard "
+                   "environment's second generation. Available: %s.",
+                   runtime, hosted_list(ctx, dir));
+}
