@@ -1,0 +1,140 @@
+/*
+ * bench_rpc - how many calls a second a server answers, and how soon.
+ *
+ * Prepares the requests, puts in place what they read, runs, prints one line
+ * of JSON; bench/run makes the table.
+ */
+#include "envelope.h"
+
+#include "base/log.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void usage(FILE *f)
+{
+    fprintf(f,
+            "usage: bench_rpc --port P --workload NAME [options]\n"
+            "       bench_rpc --port P --get PATH [options]\n"
+            "\n"
+            "  --host ADDR      127.0.0.1\n"
+            "  --conns N        keep-alive connections (1)\n"
+            "  --threads N      of the generator (1)\n"
+            "  --seconds S      to run (3)\n"
+            "  --requests N     different requests prepared (10000)\n"
+            "  --pid PID        charge the CPU time of this process\n"
+            "  --no-setup       the entities are there already\n"
+            "workloads: %s\n",
+            envelope_names());
+}
+
+struct options {
+    struct load_options load;
+    const char *workload;
+    const char *get;
+    size_t requests;
+    bool setup;
+};
+
+static const struct option longs[] = {
+    {"host", required_argument, NULL, 'h'},
+    {"port", required_argument, NULL, 'p'},
+    {"workload", required_argument, NULL, 'w'},
+    {"get", required_argument, NULL, 'g'},
+    {"conns", required_argument, NULL, 'c'},
+    {"threads", required_argument, NULL, 't'},
+    {"seconds", required_argument, NULL, 's'},
+    {"requests", required_argument, NULL, 'n'},
+    {"pid", required_argument, NULL, 'P'},
+    {"no-setup", no_argument, NULL, 'S'},
+    {"help", no_argument, NULL, '?'},
+    {NULL, 0, NULL, 0},
+};
+
+static void option(struct options *o, int c)
+{
+    switch (c) {
+    case 'h':
+        o->load.host = optarg;
+        break;
+    case 'p':
+        o->load.port = atoi(optarg);
+        break;
+    case 'w':
+        o->workload = optarg;
+        break;
+    case 'g':
+        o->get = optarg;
+        break;
+    case 'c':
+        o->load.conns = atoi(optarg);
+        break;
+    case 't':
+        o->load.threads = atoi(optarg);
+        break;
+    case 's':
+        o->load.seconds = atof(optarg);
+        break;
+    case 'n':
+        o->requests = (size_t)atol(optarg);
+        break;
+    case 'P':
+        o->load.pid = atoi(optarg);
+        break;
+    case 'S':
+        o->setup = false;
+        break;
+    default:
+        usage(c == '?' ? stdout : stderr);
+        exit(c == '?' ? 0 : 2);
+    }
+}
+
+static void run_setup(const struct options *o)
+{
+    struct load_options put = o->load;
+    struct load_result r;
+
+    put.requests = envelope_setup(o->workload, o->requests);
+    if (put.requests.n == 0)
+        return;
+    put.conns = 64;
+    put.pid = 0;
+    load_run(&put, &r);
+    if (r.errors)
+        die("setting up: %s", r.first_error);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {
+        .load = {.host = "127.0.0.1", .conns = 1, .threads = 1, .seconds = 3},
+        .requests = 10000,
+        .setup = true,
+    };
+    struct load_result r;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
+        option(&o, c);
+    if (!o.load.port || (!o.workload && !o.get)) {
+        usage(stderr);
+        return 2;
+    }
+    o.load.rpc = o.workload != NULL;
+    if (o.workload && o.setup)
+        run_setup(&o);
+    o.load.requests = o.workload ? envelope_make(o.workload, o.requests)
+                                 : envelope_get(o.get);
+    load_run(&o.load, &r);
+    printf("{\"workload\":\"%s\",\"conns\":%d,\"rate\":%.0f,\"p50\":%.1f,"
+           "\"p99\":%.1f,\"cpu\":%.2f,\"answers\":%llu,\"errors\":%llu}\n",
+           o.workload ? o.workload : "static", o.load.conns,
+           (double)r.answers / r.seconds, r.p50, r.p99, r.server_cpu,
+           (unsigned long long)r.answers, (unsigned long long)r.errors);
+    if (r.errors)
+        die("%llu answers were errors, the first: %s",
+            (unsigned long long)r.errors, r.first_error);
+    return 0;
+}
