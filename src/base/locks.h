@@ -19,7 +19,7 @@
     LOCK(MEMCACHE_POOL, "idle connections to memcached")                       \
     LOCK(USER_LOCKOUT, "the counters of failed sign-ins")                      \
     LOCK(STORAGE_TRACE, "the figures of a traced store")                       \
-    LOCK(STORAGE_STRIPE, "a stripe of row keys while a commit checks them")    \
+    LOCK(STORAGE_KEYS, "which row keys commits have in hand")                   \
     LOCK(STORAGE_MEMORY, "the tree of the memory backend")                     \
     LOCK(STORAGE_CACHE, "a shard of the row cache")                            \
     LOCK(NET_LOOP, "the inbox of a network loop")
@@ -40,6 +40,6 @@ void lock_release(struct lock *l);
 void lock_take(struct lock *l);
 void lock_drop(struct lock *l);
 
-/* Locks of one rank (stripes) may be taken together in rising address. */
+/* Locks of one rank (shards) may be taken together in rising address. */
 
 #endif

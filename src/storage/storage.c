@@ -12,6 +12,7 @@
 #include "storage/storage_backend.h"
 
 static const struct storage_backend *const backends[] = {
+    &storage_rocksdb,
     &storage_memory,
 };
 

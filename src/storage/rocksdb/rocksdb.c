@@ -1,0 +1,212 @@
+/*
+ * rocksdb - the store of one machine.
+ *
+ * Four pieces: key_locks makes check and write one, row_cache answers reads
+ * without RocksDB, read.c and commit.c are the operations, format.c guards the
+ * folder.  This file opens and closes, and holds the settings.
+ */
+#include "storage/rocksdb/rocksdb_int.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MIB ((size_t)1024 * 1024)
+
+enum {
+    WAL_TOLERATE_TORN_TAIL = 0, /* rocksdb::WALRecoveryMode */
+    READ_MEMORY_ONLY = 1,       /* rocksdb::kBlockCacheTier */
+    LOG_WARNINGS = 2,           /* rocksdb::InfoLogLevel */
+    BLOOM_BITS = 10,            /* one false answer in a hundred */
+};
+
+/* Both caches start empty and grow up to this with use. */
+#define CACHE_DEFAULT (128 * MIB)
+
+struct rocks *rocks_of(struct storage *st)
+{
+    if (st->backend != &storage_rocksdb)
+        BUG("the store %s is not rocksdb", st->backend->name);
+    return (struct rocks *)st;
+}
+
+/* ---- settings ---- */
+
+static void set_tables(rocksdb_options_t *o, rocksdb_cache_t *blocks)
+{
+    rocksdb_block_based_table_options_t *t =
+        rocksdb_block_based_options_create();
+
+    rocksdb_block_based_options_set_block_cache(t, blocks);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(t,
+                                                                            1);
+    rocksdb_block_based_options_set_filter_policy(
+        t, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
+    rocksdb_block_based_options_set_data_block_index_type(
+        t,
+        rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
+    rocksdb_block_based_options_set_format_version(t, 5);
+    rocksdb_options_set_block_based_table_factory(o, t);
+    rocksdb_block_based_options_destroy(t);
+}
+
+/*
+ * Small while idle: two memtables of 16 MiB at most in a quiet server, two
+ * background threads, a short log of its own.  A log (WAL) is replayed at
+ * open, so its bound is also what bounds the time that takes.
+ */
+static void set_sizes(rocksdb_options_t *o)
+{
+    rocksdb_options_set_write_buffer_size(o, 16 * MIB);
+    rocksdb_options_set_max_write_buffer_number(o, 3);
+    rocksdb_options_set_arena_block_size(o, MIB / 4);
+    rocksdb_options_set_max_total_wal_size(o, 64 * MIB);
+    rocksdb_options_set_target_file_size_base(o, 32 * MIB);
+    rocksdb_options_set_max_bytes_for_level_base(o, 128 * MIB);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
+    rocksdb_options_set_max_background_jobs(o, 2);
+    rocksdb_options_set_max_open_files(o, 512);
+    rocksdb_options_set_bytes_per_sync(o, MIB);
+    rocksdb_options_set_compression(o, rocksdb_lz4_compression);
+}
+
+static void set_own_log(rocksdb_options_t *o)
+{
+    rocksdb_options_set_info_log_level(o, LOG_WARNINGS);
+    rocksdb_options_set_max_log_file_size(o, MIB);
+    rocksdb_options_set_keep_log_file_num(o, 3);
+    rocksdb_options_set_stats_dump_period_sec(o, 0);
+}
+
+/*
+ * A kill in the middle of a write leaves the log with half a record at its
+ * end; that one was never acknowledged and is dropped.  Anything wrong before
+ * the end is damage, and refused rather than passed over.
+ */
+static rocksdb_options_t *options_new(rocksdb_cache_t *blocks)
+{
+    rocksdb_options_t *o = rocksdb_options_create();
+
+    rocksdb_options_set_create_if_missing(o, 1);
+    rocksdb_options_set_paranoid_checks(o, 1);
+    rocksdb_options_set_wal_recovery_mode(o, WAL_TOLERATE_TORN_TAIL);
+    set_sizes(o);
+    set_own_log(o);
+    set_tables(o, blocks);
+    return o;
+}
+
+/* ---- open and close ---- */
+
+static void rocks_free(struct rocks *r)
+{
+    if (r->db)
+        rocksdb_close(r->db);
+    rocksdb_options_destroy(r->options);
+    rocksdb_readoptions_destroy(r->read_wait);
+    rocksdb_readoptions_destroy(r->read_now);
+    rocksdb_writeoptions_destroy(r->write_synced);
+    rocksdb_cache_destroy(r->blocks);
+    row_cache_free(r->rows);
+    key_locks_release(&r->keys);
+    close(r->dir);
+    free(r->path);
+    free(r);
+}
+
+static struct rocks *rocks_new(const struct storage_options *o, int dir)
+{
+    size_t cache = o->cache_bytes ? o->cache_bytes : CACHE_DEFAULT;
+    struct rocks *r = calloc(1, sizeof(*r));
+
+    if (!r || asprintf(&r->path, "%s/rows", o->path) < 0)
+        die("out of memory opening the store");
+    r->base.backend = &storage_rocksdb;
+    r->dir = dir;
+    r->blocks = rocksdb_cache_create_lru(cache / 2);
+    r->rows = row_cache_new(cache / 2);
+    key_locks_init(&r->keys);
+    r->options = options_new(r->blocks);
+    r->read_wait = rocksdb_readoptions_create();
+    r->read_now = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(r->read_now, READ_MEMORY_ONLY);
+    r->write_synced = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(r->write_synced, 1);
+    return r;
+}
+
+static int rocks_open(struct ctx *ctx, const struct storage_options *o,
+                      struct storage **st)
+{
+    char *complaint = NULL;
+    struct rocks *r;
+    int dir, rc;
+
+    if (!o->path || !*o->path)
+        return ctx_err(ctx, ERR_INVALID, "storage: rocksdb needs a folder");
+    rc = rocks_format_open(ctx, o->path, &dir);
+    if (rc != 0)
+        return rc;
+    r = rocks_new(o, dir);
+    r->db = rocksdb_open(r->options, r->path, &complaint);
+    if (complaint) {
+        rc = rocks_error(ctx, complaint, "opening the store");
+        rocks_free(r);
+        return rc;
+    }
+    *st = &r->base;
+    return 0;
+}
+
+static void rocks_close(struct storage *st)
+{
+    rocks_free(rocks_of(st));
+}
+
+/* ---- figures ---- */
+
+static const struct {
+    const char *name;
+    const char *property;
+} properties[] = {
+    {"rocksdb.rows_about", "rocksdb.estimate-num-keys"},
+    {"rocksdb.table_bytes", "rocksdb.total-sst-files-size"},
+    {"rocksdb.memtable_bytes", "rocksdb.cur-size-all-mem-tables"},
+    {"rocksdb.table_reader_bytes", "rocksdb.estimate-table-readers-mem"},
+    {"rocksdb.block_cache_bytes", "rocksdb.block-cache-usage"},
+    {"rocksdb.compactions_running", "rocksdb.num-running-compactions"},
+    {"rocksdb.background_errors", "rocksdb.background-errors"},
+};
+
+static void rocks_stats(struct storage *st, struct buf *out)
+{
+    struct rocks *r = rocks_of(st);
+
+    buf_printf(out,
+               "rocksdb.commits %" PRIu64 "\nrocksdb.conflicts %" PRIu64 "\n",
+               __atomic_load_n(&r->commits, __ATOMIC_RELAXED),
+               __atomic_load_n(&r->conflicts, __ATOMIC_RELAXED));
+    row_cache_stats(r->rows, out);
+    for (size_t i = 0; i < sizeof(properties) / sizeof(properties[0]); i++) {
+        uint64_t v;
+
+        if (rocksdb_property_int(r->db, properties[i].property, &v) == 0)
+            buf_printf(out, "%s %" PRIu64 "\n", properties[i].name, v);
+    }
+}
+
+const struct storage_backend storage_rocksdb = {
+    .name = "rocksdb",
+    .help = "a folder of this machine; every commit is on disk",
+    .durable = true,
+    .open = rocks_open,
+    .get = rocks_get,
+    .scan = rocks_scan,
+    .commit = rocks_commit,
+    .stats = rocks_stats,
+    .close = rocks_close,
+};

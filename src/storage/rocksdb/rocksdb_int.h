@@ -1,0 +1,63 @@
+/*
+ * rocksdb_int - what the files of the RocksDB backend share.
+ *
+ * On disk a key is the length of the partition (16 bits, big-endian), the
+ * partition and the row: all rows of a partition lie side by side, in order of
+ * memcmp(), and no two keys run together.
+ */
+#ifndef STORAGE_ROCKSDB_ROCKSDB_INT_H
+#define STORAGE_ROCKSDB_ROCKSDB_INT_H
+
+#include "storage/rocksdb/key_locks.h"
+#include "storage/rocksdb/row_cache.h"
+#include "storage/storage_backend.h"
+
+#include <rocksdb/c.h>
+
+struct rocks {
+    struct storage base;
+    char *path;
+    int dir; /* the folder, open and locked as long as the store is */
+    rocksdb_t *db;
+    rocksdb_options_t *options;
+    rocksdb_cache_t *blocks;
+    rocksdb_readoptions_t *read_wait;
+    rocksdb_readoptions_t *read_now; /* memory only, for network loops */
+    rocksdb_writeoptions_t *write_synced;
+    struct row_cache *rows;
+    struct key_locks keys;
+    uint64_t commits, conflicts; /* atomic */
+};
+
+struct rocks *rocks_of(struct storage *st);
+
+/* The three operations, as storage_backend.h says. */
+int rocks_get(struct ctx *ctx, struct storage *st,
+              const struct storage_key *keys, size_t n,
+              struct storage_value *out);
+int rocks_scan(struct ctx *ctx, struct storage *st, struct bytes partition,
+               const struct storage_range *range, enum storage_dir dir,
+               size_t limit, struct storage_page *page);
+int rocks_commit(struct ctx *ctx, struct storage *st,
+                 const struct storage_batch *b, size_t *failed);
+
+/* Read one row: the latest committed state, by way of the cache. */
+int rocks_read(struct ctx *ctx, struct rocks *r, uint64_t hash,
+               struct storage_key key, struct storage_value *out);
+
+/* The key on disk, appended to `out`. */
+void rocks_key(struct buf *out, struct bytes partition, struct bytes row);
+
+/*
+ * Turn RocksDB's complaint into a code and a story, and free it.  `doing` says
+ * what was tried, "reading a row".
+ */
+int rocks_error(struct ctx *ctx, char *complaint, const char *doing);
+
+/*
+ * Make the folder ready: it exists, is locked against other processes, and
+ * says in its file FORMAT which layout it holds.  On 0, *dir is to be closed.
+ */
+int rocks_format_open(struct ctx *ctx, const char *path, int *dir);
+
+#endif
