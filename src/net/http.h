@@ -63,6 +63,7 @@ struct http_response {
     int status; /* 0: 200 */
     struct http_header *headers;
     size_t n_headers, cap_headers;
+    struct bytes lead; /* sent before `body`, one message with it */
     struct bytes body;
     bool close; /* end the connection behind this answer */
 };
@@ -94,16 +95,26 @@ struct http_route {
 
 struct http_server;
 
+/* A request may carry this many header fields; more are answered 431. */
+enum { HTTP_HEADERS_MAX = 100 };
+
 struct http_exchange {
     struct arena arena;
     struct http_request req;
     struct http_response res;
-    void *user; /* the callback's own */
-    /* the rest belongs to http_server.c */
-    struct http_conn *conn;
-    struct http_exchange *next;
-    int64_t started; /* clock_mono() when the head was complete */
+    void *user;      /* the callback's own */
+    int64_t started; /* clock_mono() when the request was complete */
+    /* the rest belongs to the server */
+    struct http_loop *loop;
+    struct http_conn *conn;              /* NULL once the peer has left */
+    struct http_exchange *next;          /* of the same connection */
+    struct http_exchange *next_answered; /* in the inbox of the loop */
+    struct http_block *block; /* the memory the request's views point into */
+    struct bytes out[2];      /* the answer as bytes */
+    bool head_only;           /* HEAD: the answer has no body */
+    bool http_1_0;
     bool done;
+    struct http_header fields[HTTP_HEADERS_MAX];
 };
 
 /* Runs on the loop for every complete request.  Must not block. */

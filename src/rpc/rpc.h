@@ -2,20 +2,28 @@
  * rpc - one API call, from the bytes of the envelope to the bytes of the
  * answer.
  *
- * The steps are the functions of rpc.c in order: decode the envelope,
- * authenticate the ticket, find the method, decode the request, run, encode,
- * answer, log.  A service is rows of methods.c:
+ * The steps are the functions of rpc.c in order: decode the envelope, find the
+ * method, authenticate the ticket, run (decoding the request and encoding the
+ * response around a typed handler), answer, log.  A service is a table of
+ * methods, and methods.c lists the services:
  *
- *     M("datastore_v3", "BeginTransaction", datastore_begin,
- *       datastore_v3_BeginTransactionRequest, datastore_v3_Transaction,
- *       RPC_INLINE)
+ *     RPC_TYPED("BeginTransaction", datastore_begin,
+ *               datastore_v3_BeginTransactionRequest,
+ *               datastore_v3_Transaction, RPC_POOL),
+ *     RPC_RAW("Get", datastore_get, RPC_INLINE | RPC_READ_ONLY),
  *
  * A typed handler gets a decoded request and an empty response:
+ *
  *     int datastore_begin(struct ctx *ctx,
- *                         const struct datastore_v3_BeginTransactionRequest
- * *in, struct datastore_v3_Transaction *out); A raw one gets and gives bytes
- * (hot paths, wire/pb.h): int datastore_get(struct ctx *ctx, struct bytes in,
- * struct buf *out); Both return 0 or an error whose story is in ctx->err.
+ *                 const struct datastore_v3_BeginTransactionRequest *in,
+ *                 struct datastore_v3_Transaction *out);
+ *
+ * A raw one gets and gives bytes (hot paths, wire/pb.h):
+ *
+ *     int datastore_get(struct ctx *ctx, struct bytes in, struct buf *out);
+ *
+ * Both return 0 or an error whose story is in ctx->err; what was written to
+ * `out` is then dropped.
  *
  * Where a call runs: an RPC_INLINE handler runs first on the loop that read it,
  * with ctx->may_wait false; when it answers ERR_WOULD_BLOCK it must have
@@ -32,6 +40,7 @@
 
 #include "base/buf.h"
 #include "base/ctx.h"
+#include "net/http.h"
 #include "service/env.h"
 #include "wire_tables.h"
 
@@ -60,22 +69,74 @@ enum rpc_flags {
 };
 
 struct rpc_method {
-    const char *service;
     const char *method;
     enum wire_type in, out; /* WIRE_NONE: a raw handler */
     int (*typed)(struct ctx *ctx, const void *in, void *out);
     int (*raw)(struct ctx *ctx, struct bytes in, struct buf *out);
     unsigned flags;
-    size_t request_max; /* bytes, 0: 1 MiB */
+    size_t request_max; /* bytes, 0: RPC_REQUEST_MAX */
+};
+
+/* What Google's stubs take: 1 MiB, some services 32 (wire contract 1.6). */
+enum {
+    RPC_REQUEST_MAX = 1024 * 1024,
+    RPC_REQUEST_MAX_LARGE = 32 * 1024 * 1024,
+    RPC_RESPONSE_MAX = 50 * 1024 * 1024, /* the Java SDK's own limit */
 };
 
 struct rpc_service {
     const char *name;
-    const struct rpc_err_map *errors;
+    const struct rpc_err_map *errors; /* or NULL */
     const struct rpc_method *methods; /* ends with a row without a name */
 };
 
-/* methods.c: every service this server answers, NULL-terminated. */
+/* Rows.  The conversion is checked: handlers differ in their message types
+ * only, which are all pointers to incomplete structs. */
+#define RPC_RAW(name_, fn_, flags_)                                            \
+    {                                                                          \
+        .method = (name_), .raw = (fn_), .flags = (flags_)                     \
+    }
+#define RPC_TYPED(name_, fn_, in_, out_, flags_)                               \
+    {                                                                          \
+        .method = (name_), .in = WIRE_##in_, .out = WIRE_##out_,               \
+        .typed = (int (*)(struct ctx *, const void *, void *))(                \
+            1 ? (fn_)                                                          \
+              : (int (*)(struct ctx *, const struct in_ *,                     \
+                         struct out_ *))NULL),                                 \
+        .flags = (flags_)                                                      \
+    }
+
+/* methods.c: every service and page this server answers, NULL-terminated. */
 extern const struct rpc_service *const rpc_services[];
+extern const struct http_route *const rpc_routes[];
+
+/* ---- the server's side ---- */
+
+struct rpc;
+
+struct rpc_options {
+    struct service_env *env;
+    const char *project; /* env->emulator: the app of every call */
+    int workers;         /* threads; 0: RPC_WORKERS */
+    bool access_log;     /* a line per call */
+    /* Before /metrics is made: set figures, append others.  Or NULL. */
+    void (*gather)(struct ctx *ctx, struct buf *out, void *arg);
+    void *gather_arg;
+};
+
+/*
+ * Sixty-four connections that all put reach one sync of the log together only
+ * if as many workers can wait for it.
+ */
+enum { RPC_WORKERS = 72, RPC_QUEUE_MAX = 4096 };
+
+/* Build the table of methods and start the workers. */
+int rpc_start(struct ctx *ctx, const struct rpc_options *o, struct rpc **out);
+
+/* An http_request_fn: POST /rpc_http and the pages.  `arg` is the rpc. */
+void rpc_handle(struct http_exchange *x, void *arg);
+
+/* Once no exchange is with us any more: end the workers, free. */
+void rpc_stop(struct rpc *rpc);
 
 #endif

@@ -1,0 +1,395 @@
+/*
+ * appscale-server - the data plane: every API of every app, on one machine's
+ * store.
+ *
+ * main() reads the options, opens what the services stand on in order, listens,
+ * waits for SIGTERM or SIGINT, and takes it all down in reverse.
+ */
+#include "base/errinj.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "net/http.h"
+#include "rpc/rpc.h"
+#include "service/platform/platform.h"
+#include "storage/storage.h"
+#include "wire/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct options {
+    const char *storage;
+    const char *data;
+    const char *listen;
+    const char *unix_path;
+    const char *memcached;
+    const char *domain;
+    const char *ticket_file;
+    const char *project;
+    const char *index_yaml;
+    const char *queue_yaml;
+    const char *port_file;
+    int workers;
+    int loops;
+    bool emulator;
+    bool access_log;
+};
+
+/* ---- the table of options ---- */
+
+enum option_kind { OPT_TEXT, OPT_NUMBER, OPT_FLAG };
+
+static const struct option_row {
+    const char *name;
+    enum option_kind kind;
+    size_t offset; /* in struct options */
+    const char *arg;
+    const char *help;
+} option_rows[] = {
+#define O(field_) offsetof(struct options, field_)
+    {"storage", OPT_TEXT, O(storage), "NAME", "rocksdb (default) or memory"},
+    {"data", OPT_TEXT, O(data), "DIR", "where rocksdb keeps its files"},
+    {"listen", OPT_TEXT, O(listen), "HOST:PORT",
+     "for apps; port 0 takes a free one (default 127.0.0.1:6103)"},
+    {"unix", OPT_TEXT, O(unix_path), "PATH",
+     "a second listener, for the controller"},
+    {"memcached", OPT_TEXT, O(memcached), "ADDR",
+     "HOST:PORT or the path of a socket"},
+    {"domain", OPT_TEXT, O(domain), "NAME",
+     "apps are PROJECT.NAME (default localhost)"},
+    {"platform-ticket-file", OPT_TEXT, O(ticket_file), "FILE",
+     "holds the controller's ticket; mode 0600"},
+    {"emulator", OPT_FLAG, O(emulator), NULL,
+     "accept any ticket as one of --project"},
+    {"project", OPT_TEXT, O(project), "ID", "the app of the emulator"},
+    {"index-yaml", OPT_TEXT, O(index_yaml), "FILE", "indexes of the project"},
+    {"queue-yaml", OPT_TEXT, O(queue_yaml), "FILE", "queues of the project"},
+    {"port-file", OPT_TEXT, O(port_file), "FILE",
+     "write the port there once ready"},
+    {"workers", OPT_NUMBER, O(workers), "N", "threads that may wait"},
+    {"loops", OPT_NUMBER, O(loops), "N", "network threads"},
+    {"access-log", OPT_FLAG, O(access_log), NULL, "one line per call"},
+#undef O
+};
+
+enum { N_OPTIONS = sizeof(option_rows) / sizeof(option_rows[0]) };
+
+static void usage(void)
+{
+    printf("usage: appscale-server [OPTION]...\n\n"
+           "Serves the App Engine APIs over POST /rpc_http.\n\n");
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct option_row *r = &option_rows[i];
+        char left[64];
+
+        snprintf(left, sizeof(left), "--%s %s", r->name, r->arg ? r->arg : "");
+        printf("  %-30s %s\n", left, r->help);
+    }
+    printf("  %-30s %s\n", "--help", "this text");
+}
+
+static void set_option(struct options *o, const struct option_row *r,
+                       const char *value)
+{
+    void *field = (char *)o + r->offset;
+    char *end;
+    long n;
+
+    switch (r->kind) {
+    case OPT_TEXT:
+        *(const char **)field = value;
+        break;
+    case OPT_FLAG:
+        *(bool *)field = true;
+        break;
+    case OPT_NUMBER:
+        n = strtol(value, &end, 10);
+        if (*end || n < 1 || n > 1024)
+            die("--%s %s: a number from 1 to 1024 is wanted", r->name, value);
+        *(int *)field = (int)n;
+        break;
+    }
+}
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+    struct option longs[N_OPTIONS + 2] = {{0}};
+    int c;
+
+    for (int i = 0; i < N_OPTIONS; i++)
+        longs[i] = (struct option){
+            option_rows[i].name,
+            option_rows[i].kind == OPT_FLAG ? no_argument : required_argument,
+            NULL, 1000 + i};
+    longs[N_OPTIONS] = (struct option){"help", no_argument, NULL, 'h'};
+    while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+        if (c == 'h') {
+            usage();
+            exit(0);
+        }
+        if (c < 1000)
+            die("see appscale-server --help");
+        set_option(o, &option_rows[c - 1000], optarg);
+    }
+    if (optind < argc)
+        die("%s: not an option; see appscale-server --help", argv[optind]);
+}
+
+static void check_options(const struct options *o)
+{
+    if (strcmp(o->storage, "memory") != 0 && !o->data)
+        die("--data DIR is needed: the folder for the store (or --storage "
+            "memory, which keeps nothing)");
+    if (o->emulator && !o->project)
+        die("--emulator needs --project ID");
+    if (o->project && !o->emulator)
+        die("--project is for --emulator");
+}
+
+/* ---- what the server is made of ---- */
+
+struct server {
+    struct options o;
+    struct arena arena;
+    struct ctx ctx;
+    struct service_env env;
+    struct rpc *rpc;
+    struct http_server *http;
+    struct http_server *unix_http; /* NULL without --unix */
+    int64_t started;
+};
+
+static void must(struct server *s, int rc)
+{
+    if (rc < 0)
+        die("appscale-server: %s", ctx_err_text(&s->ctx, rc));
+}
+
+static struct bytes read_ticket(struct server *s)
+{
+    const char *path = s->o.ticket_file;
+    char *text = arena_zalloc(&s->arena, 512);
+    struct stat st;
+    ssize_t n;
+    int fd;
+
+    if (!path)
+        return BYTES_NONE;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        die("--platform-ticket-file %s: %s", path, strerror(errno));
+    if (st.st_mode & 077)
+        die("--platform-ticket-file %s: others can read it; chmod 600", path);
+    n = read(fd, text, 511);
+    close(fd);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+        n--;
+    if (n <= 0)
+        die("--platform-ticket-file %s: it is empty", path);
+    return BYTES(text, (size_t)n);
+}
+
+static void open_services(struct server *s)
+{
+    const struct storage_options so = {
+        .backend = s->o.storage,
+        .path = s->o.data,
+    };
+
+    s->env.domain = s->o.domain;
+    s->env.emulator = s->o.emulator;
+    must(s, storage_open(&s->ctx, &so, &s->env.storage));
+    must(s, platform_open(&s->ctx, s->env.storage, read_ticket(s),
+                          &s->env.platform));
+}
+
+static void close_services(struct server *s)
+{
+    platform_close(s->env.platform);
+    storage_close(s->env.storage);
+}
+
+/* ---- figures ---- */
+
+static int64_t resident_bytes(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    int64_t pages = 0;
+
+    if (!f)
+        return 0;
+    if (fscanf(f, "%*d %" SCNd64, &pages) != 1)
+        pages = 0;
+    fclose(f);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* "name value" lines of the store, each with its prefix. */
+static void write_storage(struct ctx *ctx, struct buf *out)
+{
+    struct bytes rest = storage_stats(ctx, ctx->env->storage);
+
+    while (rest.n) {
+        const uint8_t *nl = memchr(rest.p, '\n', rest.n);
+        size_t n = nl ? (size_t)(nl - bytes_u8(rest)) : rest.n;
+
+        buf_printf(out, "appscale_storage_%.*s\n", (int)n,
+                   (const char *)rest.p);
+        rest = bytes_from(rest, nl ? n + 1 : n);
+    }
+}
+
+static void gather(struct ctx *ctx, struct buf *out, void *arg)
+{
+    struct server *s = arg;
+    struct http_server_stats a, b = {0};
+
+    http_server_stats(s->http, &a);
+    if (s->unix_http)
+        http_server_stats(s->unix_http, &b);
+    metric_set(METRIC_CONNECTIONS, (int64_t)(a.open + b.open));
+    metric_set(METRIC_ACCEPTED, (int64_t)(a.accepted + b.accepted));
+    metric_set(METRIC_REQUESTS, (int64_t)(a.requests + b.requests));
+    metric_set(METRIC_BAD_REQUESTS, (int64_t)(a.bad_requests + b.bad_requests));
+    metric_set(METRIC_TIMEOUTS, (int64_t)(a.timeouts + b.timeouts));
+    metric_set(METRIC_UPTIME, (clock_mono() - s->started) / CLOCK_SEC);
+    metric_set(METRIC_MEMORY, resident_bytes());
+    write_storage(ctx, out);
+}
+
+/* ---- listening ---- */
+
+/* "127.0.0.1:6103", "[::1]:0" */
+static void split_address(struct server *s, const char *text, const char **host,
+                          int *port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t n = colon ? (size_t)(colon - text) : 0;
+    char *end = NULL;
+    long v = colon ? strtol(colon + 1, &end, 10) : -1;
+
+    if (n == 0 || !end || end == colon + 1 || *end || v < 0 || v > 65535)
+        die("--listen %s: HOST:PORT is wanted", text);
+    if (n > 2 && text[0] == '[' && text[n - 1] == ']') {
+        text++;
+        n -= 2;
+    }
+    *host = arena_cstr(&s->arena, BYTES(text, n));
+    *port = (int)v;
+}
+
+/* The SDKs' body limit is 50 MiB and some slack for the envelope (wire
+ * contract 1.6). */
+static struct http_server_options http_options(struct server *s)
+{
+    return (struct http_server_options){
+        .loops = s->o.loops,
+        .body_max = 52428800 + 4096,
+        .header_max = 64 * 1024,
+        .conns_max = 20000,
+        .idle_timeout = 600 * CLOCK_SEC,
+        .request_timeout = 60 * CLOCK_SEC,
+        .on_request = rpc_handle,
+        .arg = s->rpc,
+    };
+}
+
+static void listen_all(struct server *s)
+{
+    struct http_server_options tcp = http_options(s), local = http_options(s);
+
+    split_address(s, s->o.listen, &tcp.host, &tcp.port);
+    must(s, http_server_start(&s->ctx, &tcp, &s->http));
+    if (!s->o.unix_path)
+        return;
+    local.unix_path = s->o.unix_path;
+    local.loops = 1;
+    must(s, http_server_start(&s->ctx, &local, &s->unix_http));
+}
+
+static void unlisten_all(struct server *s)
+{
+    const int64_t grace = 5 * CLOCK_SEC;
+
+    http_server_stop(s->http, grace);
+    if (s->unix_http)
+        http_server_stop(s->unix_http, grace);
+}
+
+/* The file appears whole or not at all. */
+static void write_port_file(struct server *s)
+{
+    char *tmp;
+    FILE *f;
+
+    if (!s->o.port_file)
+        return;
+    tmp = arena_printf(&s->arena, "%s.%d", s->o.port_file, (int)getpid());
+    f = fopen(tmp, "we");
+    if (!f || fprintf(f, "%d\n", http_server_port(s->http)) < 0 ||
+        fclose(f) != 0 || rename(tmp, s->o.port_file) < 0)
+        die("--port-file %s: %s", s->o.port_file, strerror(errno));
+}
+
+/* ---- the life of the process ---- */
+
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    /* Inherited by every thread: sigwait() is the one receiver. */
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    struct server s = {
+        .o = {.storage = "rocksdb",
+              .listen = "127.0.0.1:6103",
+              .domain = "localhost"},
+        .started = clock_mono(),
+    };
+    struct rpc_options ro;
+    sigset_t signals;
+    int got;
+
+    parse_options(&s.o, argc, argv);
+    check_options(&s.o);
+    errinj_from_env();
+    block_signals(&signals);
+    wire_init();
+    ctx_init(&s.ctx, &s.arena);
+    s.ctx.env = &s.env;
+    open_services(&s);
+    ro = (struct rpc_options){
+        .env = &s.env,
+        .project = s.o.project,
+        .workers = s.o.workers,
+        .access_log = s.o.access_log,
+        .gather = gather,
+        .gather_arg = &s,
+    };
+    must(&s, rpc_start(&s.ctx, &ro, &s.rpc));
+    listen_all(&s);
+    write_port_file(&s);
+    log_info(NULL, "server.ready", "port", log_int(http_server_port(s.http)),
+             "storage", s.o.storage, "ms",
+             log_int((clock_mono() - s.started) / CLOCK_MS));
+
+    sigwait(&signals, &got);
+    log_info(NULL, "server.stopping", "signal", strsignal(got));
+    unlisten_all(&s);
+    rpc_stop(s.rpc);
+    close_services(&s);
+    arena_release(&s.arena);
+    log_info(NULL, "server.stopped");
+    return 0;
+}
