@@ -9,6 +9,7 @@ import os
 from google.appengine.api import apiproxy_stub_map
 from google.appengine.runtime import default_api_stub
 
+PROJECT = 'sdk-tests'
 TICKET = 'sdk-test-ticket'
 
 
@@ -29,7 +30,7 @@ def environment(host, port, project):
     }
 
 
-def connect(host, port, project='sdk-tests'):
+def connect(host, port, project=PROJECT):
     os.environ.update(environment(host, port, project))
     os.environ.update({
         'APPLICATION_ID': f's~{project}',

@@ -1,21 +1,39 @@
-"""The SDK tests: one emulator for all, a namespace of its own for each."""
+"""The SDK tests: one emulator for all, a namespace of its own for each.
+
+The composite indexes that the queries need stand in app/index.yaml, as an
+app's own would.
+"""
 import itertools
+import os
 
 import pytest
 
 from google.appengine.api import namespace_manager
+from google.appengine.ext.ndb import tasklets
 
-from lib import sdk
-from lib.emulator import REFERENCE
+from lib import paths, sdk
+from lib.emulator import Emulator, REFERENCE
 
 numbers = itertools.count(1)
 
 
+@pytest.fixture(scope='session')
+def emulator():
+    appdir = os.path.join(paths.ROOT, 'tests', 'sdk', 'app')
+    with Emulator(project=sdk.PROJECT, appdir=appdir) as emu:
+        yield emu
+        assert emu.stop() == 0, emu.output()
+
+
 @pytest.fixture
 def api(emulator):
-    """The SDK, connected; an empty namespace is the current one."""
-    sdk.connect(emulator.host, emulator.port, emulator.project)
+    """The SDK, connected, in an empty namespace; ndb without its caches."""
+    sdk.connect(emulator.host, emulator.port)
     namespace_manager.set_namespace(f'test{next(numbers)}')
+    context = tasklets.make_default_context()
+    context.set_cache_policy(False)
+    context.set_memcache_policy(False)
+    tasklets.set_context(context)
     yield emulator
     namespace_manager.set_namespace('')
 
