@@ -14,6 +14,7 @@
 static const struct storage_backend *const backends[] = {
     &storage_rocksdb,
     &storage_memory,
+    &storage_trace,
 };
 
 enum { N_BACKENDS = sizeof(backends) / sizeof(backends[0]) };
