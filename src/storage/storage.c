@@ -195,10 +195,14 @@ int storage_commit(struct ctx *ctx, struct storage *st,
     return rc;
 }
 
-static const struct storage_backend *backend_find(struct bytes name)
+/* "trace:rocksdb" is the backend trace, which opens what follows the colon. */
+static const struct storage_backend *backend_find(const char *name)
 {
+    struct bytes head = BYTES(name, strcspn(name, ":"));
+
     for (size_t i = 0; i < N_BACKENDS; i++) {
-        if (bytes_eq_str(name, backends[i]->name))
+        if (bytes_eq_str(head, backends[i]->name) &&
+            (backends[i]->wraps || name[head.n] == '\0'))
             return backends[i];
     }
     return NULL;
@@ -213,13 +217,11 @@ static const char *backend_names(struct arena *a)
     return buf_cstr(&names);
 }
 
-/* "trace:rocksdb" is the backend trace, which opens what follows the colon. */
 int storage_open(struct ctx *ctx, const struct storage_options *o,
                  struct storage **st)
 {
     const char *name = o->backend ? o->backend : "";
-    const struct storage_backend *be =
-        backend_find(BYTES(name, strcspn(name, ":")));
+    const struct storage_backend *be = backend_find(name);
 
     *st = NULL;
     if (!be)

@@ -16,6 +16,7 @@ struct storage_backend {
     const char *name;
     const char *help; /* one line for `appscale storage list` */
     bool durable;     /* a commit survives kill -9 */
+    bool wraps;       /* its name goes on: "trace:rocksdb" */
 
     /*
      * Is expected to allocate a struct that starts with `struct storage`, set

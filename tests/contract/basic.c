@@ -465,7 +465,7 @@ static void two_stores_know_nothing_of_each_other(void **state)
     struct bytes v;
 
     other = fixture_open(&f->ctx, f->backend,
-                         arena_printf(&f->arena, "%s-other", f->path));
+                         arena_printf(&f->arena, "%s-other", f->path), 0);
     put1(f, key_of("p", "a"), "1");
     assert_int_equal(storage_get1(&f->ctx, other, key_of("p", "a"), &v),
                      ERR_NOT_FOUND);

@@ -33,9 +33,10 @@ unsigned contract_scale(void);
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
-/* Open another store of `backend` in `path`; the test fails when it cannot. */
+/* Open another store of `backend` in `path`; the test fails when it cannot.
+ * `cache_bytes` as in storage_options. */
 struct storage *fixture_open(struct ctx *ctx, const char *backend,
-                             const char *path);
+                             const char *path, size_t cache_bytes);
 
 /* Close and open again. */
 void fixture_reopen(struct fixture *f);

@@ -21,9 +21,10 @@ unsigned contract_scale(void)
 }
 
 struct storage *fixture_open(struct ctx *ctx, const char *backend,
-                             const char *path)
+                             const char *path, size_t cache_bytes)
 {
-    struct storage_options o = {.backend = backend, .path = path};
+    struct storage_options o = {
+        .backend = backend, .path = path, .cache_bytes = cache_bytes};
     struct storage *st;
     int rc = storage_open(ctx, &o, &st);
 
@@ -41,7 +42,7 @@ int fixture_setup(void **state)
     if (asprintf(&f->path, "%s/store%d", test_dir(), serial++) < 0)
         return -1;
     ctx_init(&f->ctx, &f->arena);
-    f->st = fixture_open(&f->ctx, f->backend, f->path);
+    f->st = fixture_open(&f->ctx, f->backend, f->path, 0);
     *state = f;
     return 0;
 }
@@ -61,7 +62,7 @@ int fixture_teardown(void **state)
 void fixture_reopen(struct fixture *f)
 {
     storage_close(f->st);
-    f->st = fixture_open(&f->ctx, f->backend, f->path);
+    f->st = fixture_open(&f->ctx, f->backend, f->path, 0);
 }
 
 struct storage_key key_of(const char *partition, const char *row)

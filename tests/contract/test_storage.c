@@ -16,6 +16,8 @@ struct group {
 static const struct group groups[] = {
     {"basic", contract_basic, &contract_basic_n, false},
     {"limits", contract_limits, &contract_limits_n, false},
+    {"random", contract_random, &contract_random_n, false},
+    {"threads", contract_threads, &contract_threads_n, false},
 };
 
 int main(int argc, char **argv)

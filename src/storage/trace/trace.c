@@ -228,6 +228,7 @@ const struct storage_backend storage_trace = {
     .name = "trace",
     .help = "counts and times another: trace:rocksdb",
     .durable = false,
+    .wraps = true,
     .open = trace_open,
     .get = trace_get,
     .scan = trace_scan,
