@@ -1,0 +1,258 @@
+#include "cli/cli.h"
+
+#include "config/paths.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const struct args_option common_options[] = {
+    {"root", "DIR", "where the platform keeps its things", 0},
+    {"json", NULL, "print JSON instead of text, where there is a result", 0},
+    {"help", NULL, "this page", 'h'},
+    {0},
+};
+
+/* ---- failures ---- */
+
+int cli_usage(struct cli *cli, const char *fmt, ...)
+{
+    va_list ap;
+
+    cli->exit = CLI_USAGE;
+    va_start(ap, fmt);
+    ctx_err_clear(&cli->ctx);
+    ctx_err(&cli->ctx, ERR_INVALID, "%s", arena_vprintf(&cli->arena, fmt, ap));
+    va_end(ap);
+    return ERR_INVALID;
+}
+
+int cli_fail(struct cli *cli, enum cli_exit exit, const char *next,
+             const char *fmt, ...)
+{
+    va_list ap;
+
+    cli->exit = exit;
+    cli->next = next;
+    va_start(ap, fmt);
+    ctx_err_clear(&cli->ctx);
+    ctx_err(&cli->ctx, ERR_UNAVAILABLE, "%s",
+            arena_vprintf(&cli->arena, fmt, ap));
+    va_end(ap);
+    return ERR_UNAVAILABLE;
+}
+
+static int report(struct cli *cli, int code)
+{
+    const char *red = isatty(STDERR_FILENO) && cli->color ? "\033[31m" : "";
+
+    fprintf(stderr, "%sappscale%s%s: %s%s\n", red, cli->command ? " " : "",
+            cli->command ? cli->command->name : "",
+            ctx_err_text(&cli->ctx, code), *red ? "\033[0m" : "");
+    if (cli->exit == CLI_USAGE && !cli->next)
+        cli->next = cli->command
+                        ? arena_printf(&cli->arena, "appscale %s --help",
+                                       cli->command->name)
+                        : "appscale help";
+    if (cli->next)
+        fprintf(stderr, "  Next: %s\n", cli->next);
+    return cli->exit;
+}
+
+/* ---- what commands need ---- */
+
+const char *cli_operand(const struct cli *cli, int n)
+{
+    return n < cli->args.n_operands ? cli->args.operands[n] : NULL;
+}
+
+const char *cli_option(const struct cli *cli, const char *name)
+{
+    return args_value(&cli->args, name);
+}
+
+bool cli_switch(const struct cli *cli, const char *name)
+{
+    return args_has(&cli->args, name);
+}
+
+bool cli_confirm(const struct cli *cli, const char *question)
+{
+    char answer[16];
+
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+        return false;
+    fprintf(stderr, "%s [y/N] ", question);
+    if (!fgets(answer, sizeof(answer), stdin))
+        return false;
+    return *answer == 'y' || *answer == 'Y';
+}
+
+void cli_print_json(const json_t *value)
+{
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS);
+
+    puts(text);
+    free(text);
+}
+
+#define COLOR(name_, sequence_)                                                \
+    const char *cli_##name_(const struct cli *cli)                             \
+    {                                                                          \
+        return cli->color ? sequence_ : "";                                    \
+    }
+COLOR(bold, "\033[1m")
+COLOR(good, "\033[32m")
+COLOR(bad, "\033[31m")
+COLOR(dim, "\033[2m")
+COLOR(plain, "\033[0m")
+
+/* ---- help ---- */
+
+static void print_options(const struct args_option *options)
+{
+    for (const struct args_option *o = options; o && o->name; o++) {
+        char left[64];
+
+        snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ',
+                 o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name,
+                 o->value ? " " : "", o->value ? o->value : "");
+        printf("  %-26s %s\n", left, o->help);
+    }
+}
+
+static void print_command_help(const struct cli_command *c)
+{
+    printf("usage: appscale %s%s%s [options]\n\n%s.\n", c->name,
+           *c->operands ? " " : "", c->operands, c->sentence);
+    if (c->help)
+        printf("\n%s\n", c->help);
+    printf("\nOptions:\n");
+    print_options(c->options);
+    print_options(common_options);
+}
+
+static const struct cli_command *find_command(const char *name)
+{
+    const struct cli_command *c = cli_commands;
+
+    while (c->name && strcmp(c->name, name) != 0)
+        c++;
+    return c->name ? c : NULL;
+}
+
+static void print_help(void)
+{
+    printf("usage: appscale COMMAND [arguments] [options]\n\n"
+           "Host App Engine applications on your own machines.\n\n"
+           "Commands:\n");
+    for (const struct cli_command *c = cli_commands; c->name; c++)
+        printf("  %-12s %-18s %s\n", c->name, c->operands, c->sentence);
+    printf("\nEvery command has --help. `appscale help config` lists the "
+           "settings of an\nAppScalefile.\n\n"
+           "The platform keeps its things in --root DIR, else in $APPSCALE_ROOT"
+           ", else in\n/var/lib/appscale (root) or ~/.local/share/appscale.\n\n"
+           "Exit status: 0 done, 1 failed, 2 the command line was not "
+           "understood,\n3 the platform is not running, 4 a file of the "
+           "application or the AppScalefile\nis not valid.\n");
+}
+
+int cli_help(struct cli *cli)
+{
+    const char *topic = cli_operand(cli, 0);
+    const struct cli_command *c;
+
+    if (!topic) {
+        print_help();
+        return 0;
+    }
+    if (strcmp(topic, "config") == 0)
+        return cli_help_config(cli);
+    c = find_command(topic);
+    if (!c)
+        return cli_usage(cli, "there is no command \"%s\"", topic);
+    print_command_help(c);
+    return 0;
+}
+
+/* ---- running ---- */
+
+static bool wants_color(void)
+{
+    const char *term = getenv("TERM");
+    const char *none = getenv("NO_COLOR");
+
+    return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 &&
+           !(none && *none);
+}
+
+static int check_operands(struct cli *cli)
+{
+    const struct cli_command *c = cli->command;
+
+    if (cli->args.n_operands < c->min_operands)
+        return cli_usage(cli, "an argument is missing: appscale %s %s", c->name,
+                         c->operands);
+    if (cli->args.n_operands > c->max_operands)
+        return cli_usage(cli, "one argument too many: \"%s\"",
+                         cli->args.operands[c->max_operands]);
+    return 0;
+}
+
+static int run_command(struct cli *cli, int argc, char **argv)
+{
+    const struct args_option *tables[3] = {common_options, NULL, NULL};
+    int rc;
+
+    if (cli->command->options) {
+        tables[0] = cli->command->options;
+        tables[1] = common_options;
+    }
+    cli->exit = CLI_USAGE;
+    rc = args_parse(&cli->ctx, tables, argc, argv, &cli->args);
+    if (rc == 0 && cli_switch(cli, "help")) {
+        print_command_help(cli->command);
+        return 0;
+    }
+    if (rc == 0)
+        rc = check_operands(cli);
+    if (rc < 0)
+        return rc;
+    cli->exit = CLI_FAILED;
+    cli->json = cli_switch(cli, "json");
+    cli->root = config_root(&cli->arena, cli_option(cli, "root"));
+    cli->socket = config_socket(&cli->arena, cli->root);
+    return cli->command->run(cli);
+}
+
+/* "appscale", "appscale --help" and "appscale --version" as people try. */
+static const char *command_name(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 ||
+        strcmp(argv[1], "-h") == 0)
+        return "help";
+    if (strcmp(argv[1], "--version") == 0)
+        return "version";
+    return argv[1];
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli cli = {.exit = CLI_FAILED};
+    int rc, status;
+
+    ctx_init(&cli.ctx, &cli.arena);
+    cli.ctx.may_wait = true;
+    cli.color = wants_color();
+    cli.command = find_command(command_name(argc, argv));
+    if (cli.command)
+        rc = run_command(&cli, argc < 2 ? 0 : argc - 2, argv + 2);
+    else
+        rc = cli_usage(&cli, "there is no command \"%s\"", argv[1]);
+    status = rc < 0 ? report(&cli, rc) : CLI_OK;
+    if (fflush(stdout) != 0 && status == CLI_OK)
+        status = CLI_FAILED;
+    arena_release(&cli.arena);
+    return status;
+}

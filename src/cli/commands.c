@@ -1,0 +1,189 @@
+/*
+ * The table of commands.  A new command is a row here, a prototype in cli.h and
+ * a function.
+ */
+#include "cli/cli.h"
+
+#include "config/appscalefile.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const struct args_option up_options[] = {
+    {"config", "FILE", "the AppScalefile to use", 0},
+    {0},
+};
+
+static const struct args_option down_options[] = {
+    {"clean", NULL, "delete all data, users and deployments as well", 0},
+    {"yes", NULL, "do not ask before deleting", 'y'},
+    {0},
+};
+
+static const struct args_option deploy_options[] = {
+    {"project", "ID", "the project; default: what app.yaml or the folder says",
+     0},
+    {"version", "V", "the version's name; default: the time of day", 0},
+    {"no-promote", NULL, "leave the traffic where it is", 0},
+    {0},
+};
+
+static const struct args_option undeploy_options[] = {
+    {"data", NULL, "delete the project's data as well", 0},
+    {"yes", NULL, "do not ask before deleting data", 'y'},
+    {0},
+};
+
+static const struct args_option logs_options[] = {
+    {"project", "ID", "an application's log instead of the platform's", 0},
+    {"version", "V", "only this version of the application", 0},
+    {"lines", "N", "how many of the newest lines (100)", 'n'},
+    {"follow", NULL, "go on with new lines as they come", 'f'},
+    {0},
+};
+
+static const struct args_option user_options[] = {
+    {"admin", NULL, "an administrator of every application", 0},
+    {"password-stdin", NULL, "read the password from standard input", 0},
+    {"replace", NULL, "set a new password if the account exists", 0},
+    {0},
+};
+
+static const struct args_option emulator_options[] = {
+    {"project", "ID", "the project id that SDKs will use", 0},
+    {"port", "P", "the port on 127.0.0.1; 0 takes a free one (default)", 'p'},
+    {"data", "DIR", "keep the data here; without it, it starts empty", 0},
+    {0},
+};
+
+const struct cli_command cli_commands[] = {
+    {
+        .name = "up",
+        .operands = "",
+        .sentence = "Start the platform on this machine",
+        .help = "Reads the AppScalefile of the current folder, else the one "
+                "in the platform's\nroot folder, else takes the defaults. "
+                "When the platform is up already, it says so\nand changes "
+                "nothing.",
+        .options = up_options,
+        .run = cli_up,
+    },
+    {
+        .name = "down",
+        .operands = "",
+        .sentence = "Stop the platform; everything stays as it is",
+        .options = down_options,
+        .run = cli_down,
+    },
+    {
+        .name = "status",
+        .operands = "",
+        .sentence = "Show what runs, how much memory it takes, and where",
+        .run = cli_status,
+    },
+    {
+        .name = "deploy",
+        .operands = "DIR|APP.YAML",
+        .sentence = "Deploy an application and move the traffic to it",
+        .help = "DIR holds app.yaml; another file may be named instead. "
+                "index.yaml, queue.yaml,\ncron.yaml and dispatch.yaml beside "
+                "it are checked and sent along. What\n.gcloudignore or "
+                "skip_files name is left out.",
+        .options = deploy_options,
+        .run = cli_deploy,
+        .min_operands = 1,
+        .max_operands = 1,
+    },
+    {
+        .name = "undeploy",
+        .operands = "PROJECT",
+        .sentence = "Stop and remove an application; its data stays",
+        .options = undeploy_options,
+        .run = cli_undeploy,
+        .min_operands = 1,
+        .max_operands = 1,
+    },
+    {
+        .name = "logs",
+        .operands = "[NAME]",
+        .sentence = "Show the log of a process, or of an application",
+        .help = "NAME is a process of `appscale status` (default: "
+                "controller). With --project ID\nit is a service of that "
+                "application (default: all of them).",
+        .options = logs_options,
+        .run = cli_logs,
+        .max_operands = 1,
+    },
+    {
+        .name = "create-user",
+        .operands = "EMAIL",
+        .sentence = "Make an account that can sign in",
+        .help = "The password is asked for on a terminal, read from standard "
+                "input with\n--password-stdin, and otherwise made up and shown "
+                "once.",
+        .options = user_options,
+        .run = cli_create_user,
+        .min_operands = 1,
+        .max_operands = 1,
+    },
+    {
+        .name = "emulator",
+        .operands = "[APPDIR]",
+        .sentence = "Run the services alone, for an SDK on this machine",
+        .help = "Prints shell lines for the SDKs once it is ready "
+                "(export API_HOST=... and\nexport API_PORT=...), and stops on "
+                "Ctrl-C or SIGTERM. APPDIR's index.yaml and\nqueue.yaml are "
+                "used where they exist.",
+        .options = emulator_options,
+        .run = cli_emulator,
+        .max_operands = 1,
+    },
+    {
+        .name = "init",
+        .operands = "",
+        .sentence = "Write an AppScalefile with every setting as a comment",
+        .run = cli_init,
+    },
+    {
+        .name = "version",
+        .operands = "",
+        .sentence = "Print the version",
+        .run = cli_version,
+    },
+    {
+        .name = "help",
+        .operands = "[COMMAND|config]",
+        .sentence = "Explain the command line, a command, or the settings",
+        .run = cli_help,
+        .max_operands = 1,
+    },
+    {.name = NULL},
+};
+
+int cli_version(struct cli *cli)
+{
+    if (cli->json)
+        printf("{\"version\": \"%s\"}\n", APPSCALE_VERSION);
+    else
+        printf("appscale %s\n", APPSCALE_VERSION);
+    return 0;
+}
+
+int cli_help_config(struct cli *cli)
+{
+    printf("The settings of an AppScalefile (YAML, one \"name: value\" a "
+           "line):\n\n");
+    for (const struct setting *row = settings_table; row->name; row++) {
+        printf("  %s%s%s\n      %s.\n", cli_bold(cli), row->name,
+               cli_plain(cli), row->sentence);
+        if (row->type == SETTING_NUMBER)
+            printf("      Default %" PRId64 "%s%s, from %" PRId64 " to %" PRId64
+                   ".\n",
+                   row->number, *row->unit ? " " : "", row->unit, row->min,
+                   row->max);
+        else
+            printf("      Default %s.\n", row->text);
+    }
+    printf("\n`appscale init` writes a file that lists them all.\n");
+    return 0;
+}

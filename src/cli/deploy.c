@@ -1,0 +1,404 @@
+/*
+ * `appscale deploy` and `appscale undeploy`.
+ *
+ * A deployment is a list of steps: read and check the files, pack, upload what
+ * the controller does not have yet, make the project known, create the version,
+ * follow the Operation, say where it answers.  Until the version is created
+ * nothing on the platform has changed.
+ */
+#include "cli/api.h"
+#include "cli/archive.h"
+#include "config/appyaml.h"
+#include "config/regex.h"
+#include "config/runtimes.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { UPLOAD_PIECE = 4 * 1024 * 1024 };
+
+struct deploy {
+    struct cli *cli;
+    struct api *api;
+    struct progress progress;
+    const char *file; /* app.yaml */
+    const char *dir;
+    struct appyaml app;
+    const char *project, *version;
+    struct bytes beside[8]; /* in the order of appyaml_files */
+    struct archive archive;
+};
+
+/* ---- 1: the files ---- */
+
+static int find_app(struct deploy *d)
+{
+    struct cli *cli = d->cli;
+    const char *given = cli_operand(cli, 0);
+    struct stat st;
+
+    if (stat(given, &st) < 0)
+        return cli_usage(cli, "%s: %s", given, strerror(errno));
+    if (S_ISDIR(st.st_mode)) {
+        size_t n = strlen(given);
+
+        while (n > 1 && given[n - 1] == '/')
+            n--;
+        d->dir = arena_cstr(&cli->arena, BYTES(given, n));
+        d->file = arena_printf(&cli->arena, "%s/app.yaml", d->dir);
+        if (access(d->file, F_OK) < 0)
+            return cli_fail(cli, CLI_INVALID,
+                            "write one; `runtime: python311` is enough for a "
+                            "Flask application in main.py",
+                            "%s holds no app.yaml", d->dir);
+    } else {
+        d->file = given;
+        d->dir = dirname(arena_strdup(&cli->arena, given));
+    }
+    return 0;
+}
+
+static int read_beside(struct deploy *d)
+{
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && appyaml_files[i].name; i++) {
+        rc = appyaml_file_load(&d->cli->ctx, &appyaml_files[i],
+                               arena_printf(&d->cli->arena, "%s/%s", d->dir,
+                                            appyaml_files[i].name),
+                               &d->beside[i]);
+        if (rc == ERR_NOT_FOUND)
+            rc = 0;
+    }
+    return rc;
+}
+
+/* The project: the option, the file, the folder's name if it is one. */
+static int name_project(struct deploy *d)
+{
+    struct cli *cli = d->cli;
+    const char *name = cli_option(cli, "project");
+    char *real;
+
+    if (!name)
+        name = d->app.project;
+    if (!name && (real = realpath(d->dir, NULL)) != NULL) {
+        name = arena_strdup(&cli->arena, basename(real));
+        free(real);
+    }
+    if (!name || !config_matches(APPYAML_PROJECT_PATTERN, name))
+        return cli_fail(cli, CLI_USAGE,
+                        "give one: appscale deploy ... --project ID",
+                        "\"%s\" is not a project id: lower-case letters, "
+                        "digits and inner hyphens, at most 100",
+                        name ? name : "");
+    d->project = name;
+    return 0;
+}
+
+/* gcloud's habit: the time of day, in UTC. */
+static int name_version(struct deploy *d)
+{
+    struct cli *cli = d->cli;
+    const char *name = cli_option(cli, "version");
+    const char *why;
+    char stamp[32];
+    time_t now = time(NULL);
+    struct tm tm;
+
+    if (!name)
+        name = d->app.version;
+    if (!name) {
+        gmtime_r(&now, &tm);
+        strftime(stamp, sizeof(stamp), "%Y%m%dt%H%M%S", &tm);
+        name = arena_strdup(&cli->arena, stamp);
+    }
+    why = appyaml_version_refused(&cli->arena, name);
+    if (why)
+        return cli_fail(cli, CLI_USAGE, "choose another --version", "%s", why);
+    d->version = name;
+    return 0;
+}
+
+static int check_runtime(struct deploy *d)
+{
+    int rc =
+        config_runtime_check(&d->cli->ctx, config_runtimes_dir(&d->cli->arena),
+                             d->app.runtime, NULL);
+
+    if (rc < 0)
+        d->cli->next =
+            arena_printf(&d->cli->arena, "change `runtime:` in %s", d->file);
+    return rc;
+}
+
+static int read_files(struct deploy *d)
+{
+    struct cli *cli = d->cli;
+    int rc = find_app(d);
+
+    if (rc < 0)
+        return rc;
+    cli->exit = CLI_INVALID;
+    rc = appyaml_load(&cli->ctx, d->file, &d->app);
+    if (rc == 0)
+        rc = read_beside(d);
+    if (rc == 0)
+        rc = check_runtime(d);
+    if (rc < 0 && !cli->next)
+        cli->next = "correct what is named above, and deploy again; nothing "
+                    "has changed";
+    if (rc < 0)
+        return rc;
+    cli->exit = CLI_FAILED;
+    rc = name_project(d);
+    return rc ? rc : name_version(d);
+}
+
+/* ---- 2: the archive ---- */
+
+static void tick(void *arg)
+{
+    progress_tick(arg);
+}
+
+static int pack(struct deploy *d)
+{
+    struct cli *cli = d->cli;
+    struct ignore *ig;
+    int rc;
+
+    progress_step(&d->progress, "Packing %s", d->dir);
+    rc = ignore_load(&cli->ctx, d->dir, d->app.skip_files, &ig);
+    if (rc == 0)
+        rc = archive_make(&cli->ctx, d->dir, ig, tick, &d->progress,
+                          &d->archive);
+    if (rc < 0)
+        cli->exit = CLI_INVALID;
+    return rc;
+}
+
+/* ---- 3: the upload ---- */
+
+/* Where the controller wants to go on; -1 when it has everything. */
+static int64_t upload_at(const json_t *state)
+{
+    if (json_is_true(json_object_get(state, "complete")))
+        return -1;
+    return json_integer_value(json_object_get(state, "size"));
+}
+
+static int upload_piece(struct deploy *d, uint8_t *piece, int64_t *at)
+{
+    int64_t left = d->archive.size - *at;
+    size_t want = left < UPLOAD_PIECE ? (size_t)left : UPLOAD_PIECE;
+    ssize_t n = pread(d->archive.fd, piece, want, *at);
+    json_t *state = NULL;
+    int rc;
+
+    if (n != (ssize_t)want)
+        return ctx_err(&d->cli->ctx, ERR_IO, "cannot read the archive back");
+    rc = api_send(d->api, "POST", &state, BYTES(piece, want),
+                  "/v1/uploads/%s?offset=%" PRId64 "&total=%" PRId64,
+                  d->archive.sha256, *at, d->archive.size);
+    if (rc == 0)
+        *at = upload_at(state);
+    json_decref(state);
+    return rc;
+}
+
+static int upload(struct deploy *d)
+{
+    uint8_t *piece = arena_alloc(&d->cli->arena, UPLOAD_PIECE);
+    json_t *state = NULL;
+    int64_t at;
+    int rc = api_call(d->api, "GET", &state, NULL, "/v1/uploads/%s",
+                      d->archive.sha256);
+
+    if (rc < 0 && rc != ERR_NOT_FOUND)
+        return rc;
+    ctx_err_clear(&d->cli->ctx);
+    at = rc == 0 ? upload_at(state) : 0;
+    json_decref(state);
+    rc = 0;
+    if (at >= 0)
+        progress_step(&d->progress, "Uploading %d files, %.1f MB",
+                      d->archive.files, (double)d->archive.size / 1e6);
+    while (rc == 0 && at >= 0) {
+        progress_tick(&d->progress);
+        rc = upload_piece(d, piece, &at);
+    }
+    return rc;
+}
+
+/* ---- 4: the version ---- */
+
+static int ensure_project(struct deploy *d)
+{
+    json_t *body = json_pack("{s:s}", "id", d->project), *op = NULL;
+    int rc = api_call(d->api, "GET", NULL, NULL, "/v1/apps/%s", d->project);
+
+    if (rc == ERR_NOT_FOUND) {
+        ctx_err_clear(&d->cli->ctx);
+        progress_step(&d->progress, "Creating the project %s", d->project);
+        rc = api_call(d->api, "POST", &op, body, "/v1/apps");
+        if (rc == 0)
+            rc = api_wait(d->api, op, &d->progress, NULL);
+    }
+    json_decref(body);
+    return rc;
+}
+
+/* index.yaml takes effect at once; the others travel with the version. */
+static int send_indexes(struct deploy *d)
+{
+    json_t *body;
+    int rc;
+
+    if (!d->beside[0].n)
+        return 0;
+    body = json_pack("{s:s%}", "indexYaml", (const char *)d->beside[0].p,
+                     d->beside[0].n);
+    rc = api_call(d->api, "PUT", NULL, body, "/v1/apps/%s/indexes", d->project);
+    json_decref(body);
+    return rc;
+}
+
+static int create_version(struct deploy *d, json_t **version)
+{
+    json_t *body = d->app.json, *op = NULL;
+    int rc;
+
+    json_object_set_new(body, "id", json_string(d->version));
+    config_json_set(body, "deployment.zip.sourceUrl",
+                    json_string(arena_printf(&d->cli->arena, "uploads/%s",
+                                             d->archive.sha256)));
+    config_json_set(body, "deployment.zip.filesCount",
+                    json_integer(d->archive.files));
+    progress_step(&d->progress, "Creating version %s of %s", d->version,
+                  d->project);
+    rc = api_call(d->api, "POST", &op, body,
+                  "/v1/apps/%s/services/%s/versions%s", d->project,
+                  d->app.service,
+                  cli_switch(d->cli, "no-promote") ? "?promote=false" : "");
+    return rc ? rc : api_wait(d->api, op, &d->progress, version);
+}
+
+/* ---- 5: where it answers ---- */
+
+static const char *app_url(struct deploy *d, json_t *status)
+{
+    const json_t *app, *service;
+    size_t i, j;
+
+    json_array_foreach(json_object_get(status, "apps"), i, app)
+    {
+        if (strcmp(api_text(app, "id", ""), d->project) != 0)
+            continue;
+        json_array_foreach(json_object_get(app, "services"), j, service)
+        {
+            if (strcmp(api_text(service, "id", ""), d->app.service) == 0)
+                return api_text(service, "url", api_text(app, "url", NULL));
+        }
+    }
+    return NULL;
+}
+
+static void print_result(struct deploy *d, const json_t *version)
+{
+    const char *url = api_text(version, "versionUrl", NULL);
+    json_t *status = NULL, *out;
+
+    if (!cli_switch(d->cli, "no-promote") &&
+        api_call(d->api, "GET", &status, NULL, "/v1/platform/status") == 0 &&
+        app_url(d, status))
+        url = app_url(d, status);
+    if (d->cli->json) {
+        out = json_pack("{s:s,s:s,s:s,s:s*}", "project", d->project, "service",
+                        d->app.service, "version", d->version, "url", url);
+        cli_print_json(out);
+        json_decref(out);
+    } else if (url) {
+        printf("%s%s%s version %s of %s answers at %s%s%s\n", cli_good(d->cli),
+               "Deployed:", cli_plain(d->cli), d->version, d->project,
+               cli_bold(d->cli), url, cli_plain(d->cli));
+    } else {
+        printf("Deployed: version %s of %s\n", d->version, d->project);
+    }
+    json_decref(status);
+}
+
+static int deploy_steps(struct deploy *d)
+{
+    json_t *version = NULL;
+    int rc = pack(d);
+
+    if (rc == 0)
+        rc = ensure_project(d);
+    if (rc == 0)
+        rc = upload(d);
+    if (rc == 0)
+        rc = send_indexes(d);
+    if (rc == 0)
+        rc = create_version(d, &version);
+    progress_end(&d->progress, rc == 0);
+    if (rc == 0)
+        print_result(d, version);
+    else if (!d->cli->next)
+        d->cli->next = "correct what is named above, and deploy again; what "
+                       "ran before goes on running";
+    json_decref(version);
+    return rc;
+}
+
+int cli_deploy(struct cli *cli)
+{
+    struct deploy d = {.cli = cli, .archive.fd = -1};
+    int rc;
+
+    progress_init(&d.progress, cli->json);
+    rc = read_files(&d);
+    if (rc < 0)
+        return rc;
+    d.api = api_open(cli);
+    rc = api_call(d.api, "GET", NULL, NULL, "/v1/platform/status");
+    if (rc == 0)
+        rc = deploy_steps(&d);
+    if (d.archive.fd >= 0)
+        close(d.archive.fd);
+    return rc;
+}
+
+int cli_undeploy(struct cli *cli)
+{
+    const char *project = cli_operand(cli, 0);
+    bool data = cli_switch(cli, "data");
+    struct api *api = api_open(cli);
+    struct progress progress;
+    json_t *op = NULL;
+    int rc;
+
+    if (data && !cli_switch(cli, "yes") &&
+        !cli_confirm(cli, "Delete the data of this project for good?"))
+        return cli_fail(cli, CLI_USAGE, "add --yes to delete without asking",
+                        "the data of %s was not deleted, and it still runs",
+                        project);
+    progress_init(&progress, cli->json);
+    rc = api_call(api, "DELETE", &op, NULL, "/v1/apps/%s%s",
+                  api_escape(cli, project), data ? "?data=true" : "");
+    if (rc == ERR_NOT_FOUND)
+        cli->next = "appscale status";
+    if (rc == 0)
+        rc = api_wait(api, op, &progress, NULL);
+    if (rc == 0 && !cli->json)
+        printf("%s is gone%s.\n", project,
+               data ? ", and its data with it" : "; its data stays");
+    return rc;
+}

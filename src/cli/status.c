@@ -1,0 +1,183 @@
+/*
+ * `appscale status`: the controller's own view, as tables.
+ */
+#include "cli/api.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { COLUMNS_MAX = 6, ROWS_MAX = 512 };
+
+/* Cells first, widths known, then out. */
+struct table {
+    struct arena *a;
+    const char *head[COLUMNS_MAX];
+    const char *cell[ROWS_MAX][COLUMNS_MAX];
+    int columns, rows;
+};
+
+static void table_print(const struct cli *cli, const struct table *t)
+{
+    size_t width[COLUMNS_MAX];
+
+    for (int c = 0; c < t->columns; c++) {
+        width[c] = strlen(t->head[c]);
+        for (int r = 0; r < t->rows; r++) {
+            if (strlen(t->cell[r][c]) > width[c])
+                width[c] = strlen(t->cell[r][c]);
+        }
+    }
+    for (int r = -1; r < t->rows; r++) {
+        const char *const *line = r < 0 ? t->head : t->cell[r];
+
+        fputs(r < 0 ? cli_bold(cli) : "", stdout);
+        for (int c = 0; c < t->columns; c++)
+            printf("%s%-*s", c ? "  " : "",
+                   c + 1 < t->columns ? (int)width[c] : 0, line[c]);
+        printf("%s\n", r < 0 ? cli_plain(cli) : "");
+    }
+}
+
+static const char *number(struct table *t, const json_t *o, const char *key)
+{
+    return arena_printf(t->a, "%" JSON_INTEGER_FORMAT,
+                        json_integer_value(json_object_get(o, key)));
+}
+
+/* "12 s", "5 min", "3 h", "9 d" */
+static const char *duration(struct table *t, int64_t seconds)
+{
+    static const struct {
+        int64_t from, unit;
+        const char *name;
+    } units[] = {{172800, 86400, "d"}, {7200, 3600, "h"}, {120, 60, "min"}};
+
+    for (size_t i = 0; i < 3; i++) {
+        if (seconds >= units[i].from)
+            return arena_printf(t->a, "%" PRId64 " %s", seconds / units[i].unit,
+                                units[i].name);
+    }
+    return arena_printf(t->a, "%" PRId64 " s", seconds);
+}
+
+static const char *megabytes(struct table *t, const json_t *o, const char *key)
+{
+    double bytes = (double)json_integer_value(json_object_get(o, key));
+
+    return bytes > 0 ? arena_printf(t->a, "%.1f MB", bytes / 1e6) : "-";
+}
+
+static void print_processes(struct cli *cli, const json_t *status)
+{
+    struct table *t = ARENA_NEW(&cli->arena, struct table);
+    const json_t *p;
+    size_t i;
+
+    t->a = &cli->arena;
+    t->columns = 6;
+    memcpy(
+        t->head,
+        (const char *[]){"PROCESS", "STATE", "PID", "UP", "RESTARTS", "MEMORY"},
+        sizeof(t->head));
+    json_array_foreach(json_object_get(status, "processes"), i, p)
+    {
+        const char **row = t->cell[t->rows];
+
+        if (t->rows == ROWS_MAX)
+            break;
+        row[0] = api_text(p, "name", "?");
+        row[1] = api_text(p, "state", "?");
+        row[2] = number(t, p, "pid");
+        row[3] = duration(t, json_integer_value(json_object_get(p, "uptime")));
+        row[4] = number(t, p, "restarts");
+        row[5] = megabytes(t, p, "memoryUsage");
+        t->rows++;
+    }
+    table_print(cli, t);
+}
+
+/* A process that keeps failing has a reason; it belongs on this page. */
+static void print_failures(struct cli *cli, const json_t *status)
+{
+    const json_t *p, *line;
+    size_t i, j;
+
+    json_array_foreach(json_object_get(status, "processes"), i, p)
+    {
+        if (strcmp(api_text(p, "state", ""), "failing") != 0)
+            continue;
+        printf("\n%s%s is failing:%s\n", cli_bad(cli), api_text(p, "name", "?"),
+               cli_plain(cli));
+        json_array_foreach(json_object_get(p, "lastError"), j, line)
+            printf("  %s\n", json_string_value(line));
+    }
+}
+
+static void add_services(struct table *t, const json_t *app)
+{
+    const json_t *s;
+    size_t i;
+
+    json_array_foreach(json_object_get(app, "services"), i, s)
+    {
+        const char **row = t->cell[t->rows];
+
+        if (t->rows == ROWS_MAX)
+            break;
+        row[0] = api_text(app, "id", "?");
+        row[1] = api_text(s, "id", "?");
+        row[2] = api_text(s, "version", "-");
+        row[3] = number(t, s, "instances");
+        row[4] = api_text(s, "url", api_text(app, "url", "-"));
+        t->rows++;
+    }
+}
+
+static void print_apps(struct cli *cli, const json_t *status)
+{
+    struct table *t = ARENA_NEW(&cli->arena, struct table);
+    const json_t *app;
+    size_t i;
+
+    t->a = &cli->arena;
+    t->columns = 5;
+    memcpy(
+        t->head,
+        (const char *[]){"PROJECT", "SERVICE", "VERSION", "INSTANCES", "URL"},
+        5 * sizeof(*t->head));
+    json_array_foreach(json_object_get(status, "apps"), i, app)
+        add_services(t, app);
+    if (t->rows)
+        table_print(cli, t);
+    else
+        printf("No application is deployed. `appscale deploy DIR` does it.\n");
+}
+
+int cli_status(struct cli *cli)
+{
+    struct api *api = api_open(cli);
+    json_t *status = NULL;
+    int rc = api_call(api, "GET", &status, NULL, "/v1/platform/status");
+    bool ready;
+
+    if (rc < 0)
+        return rc;
+    ready = json_is_true(json_object_get(status, "ready"));
+    if (cli->json) {
+        cli_print_json(status);
+    } else {
+        struct table t = {.a = &cli->arena};
+
+        printf("AppScale %s is %s%s%s, %s of memory, applications below %s\n\n",
+               api_text(status, "version", "?"),
+               ready ? cli_good(cli) : cli_bad(cli), ready ? "up" : "not ready",
+               cli_plain(cli), megabytes(&t, status, "memoryUsage"),
+               api_text(status, "url", "?"));
+        print_processes(cli, status);
+        print_failures(cli, status);
+        printf("\n");
+        print_apps(cli, status);
+    }
+    json_decref(status);
+    return 0;
+}
