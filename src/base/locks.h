@@ -14,8 +14,11 @@
     LOCK(RPC_POOL, "the queue from loops to workers")                          \
     LOCK(ENGINE_IDS, "the blocks of ids an app is handing out")                \
     LOCK(ENGINE_TXN, "the table of open transactions")                         \
+    LOCK(ENGINE_TXN_ONE, "one open transaction, while a call works on it")     \
     LOCK(ENGINE_QUERY, "the table of open queries")                            \
-    LOCK(ENGINE_INDEX, "the composite index definitions of an app")            \
+    LOCK(ENGINE_CHANGE, "held while index definitions are changed")            \
+    LOCK(ENGINE_INDEX, "the apps the engine knows and their definitions")      \
+    LOCK(ENGINE_VERSION, "the reserve of version numbers")                     \
     LOCK(MEMCACHE_POOL, "idle connections to memcached")                       \
     LOCK(USER_LOCKOUT, "the counters of failed sign-ins")                      \
     LOCK(STORAGE_TRACE, "the figures of a traced store")                       \

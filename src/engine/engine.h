@@ -15,7 +15,8 @@
  * entity.  Every commit gives each entity group it writes a new version in
  * KEY_GROUPS, which is what transactions compare.
  *
- * Versions grow over restarts and clock steps, and no two writes share one.
+ * Versions grow over restarts and clock steps, and no two commits of a group
+ * share one.
  *
  * Ownership: results live in ctx->arena.  Thread rule: an engine is shared by
  * all threads.  Where ctx->may_wait is false, calls answer ERR_WOULD_BLOCK
@@ -99,6 +100,13 @@ int64_t engine_read_version(const struct engine *e);
 int engine_ids_auto(struct ctx *ctx, struct engine *e, struct bytes app,
                     size_t n, int64_t *ids);
 
+/*
+ * Give each of the incomplete keys (all of one app) an id under which no
+ * entity exists.  keys[] is scratch afterwards.
+ */
+int engine_ids_complete(struct ctx *ctx, struct engine *e, struct key **keys,
+                        size_t n);
+
 /* Ids of the sequential space: `n` > 0 contiguous ones from *start on. */
 int engine_ids_range(struct ctx *ctx, struct engine *e, struct bytes app,
                      int64_t n, int64_t *start);
@@ -108,7 +116,11 @@ int engine_ids_range(struct ctx *ctx, struct engine *e, struct bytes app,
 int engine_ids_up_to(struct ctx *ctx, struct engine *e, struct bytes app,
                      int64_t max, int64_t *start, int64_t *end);
 
-/* Never hand out `id`, of whichever space it belongs to. */
+/*
+ * Hand out none of `ids`, each in the space it belongs to; numbers of neither
+ * space are passed over.  A scattered id that billions of others precede is
+ * only kept from new entities while an entity has it.
+ */
 int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
                        const int64_t *ids, size_t n);
 

@@ -40,6 +40,7 @@ enum {
     INDEX_DEFS_MAX = 200,                    /* composite indexes of an app */
 };
 
+/* The column `__key__` holds the entity's key as a reference value. */
 struct index_column {
     struct bytes name;
     bool desc;
@@ -63,7 +64,8 @@ struct index_set {
 /* ---- definitions ---- */
 
 /* The app's current set; give it back with index_set_unref().  Reads the store
- * when the app is new here.  Errors as storage_scan(). */
+ * when the app is new here.  Errors as storage_scan().  Hold none while calling
+ * index_create() or index_delete(): they wait for the older sets to go. */
 int index_set_ref(struct ctx *ctx, struct engine *e, struct bytes app,
                   const struct index_set **out);
 void index_set_unref(const struct index_set *set);
@@ -82,12 +84,22 @@ const struct index_def *index_set_kind(const struct index_set *set,
 int index_create(struct ctx *ctx, struct engine *e, struct bytes app,
                  const struct index_def *def, bool wait, int64_t *id);
 
-/* Stop using index `id`, and take its rows away.  ERR_NOT_FOUND. */
+/* Stop using index `id`; the engine's thread takes its rows away.
+ * ERR_NOT_FOUND. */
 int index_delete(struct ctx *ctx, struct engine *e, struct bytes app,
                  int64_t id);
 
 /* Same kind, ancestor flag and columns. */
 bool index_def_same(const struct index_def *a, const struct index_def *b);
+
+/* Append a definition as the contents of an entity.CompositeIndex of `app`, or
+ * of its entity.Index; and read the latter, into the arena.  False when
+ * malformed. */
+void index_def_message(struct buf *out, struct bytes app,
+                       const struct index_def *def);
+void index_def_write(struct buf *out, const struct index_def *def);
+bool index_def_parse(struct arena *a, struct bytes definition,
+                     struct index_def *def);
 
 /*
  * Parse an index.yaml into *defs and *n, in the arena.  ERR_INVALID with

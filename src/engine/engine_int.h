@@ -1,0 +1,208 @@
+/*
+ * engine_int - what the files of engine/ share; nobody else includes it.
+ */
+#ifndef ENGINE_ENGINE_INT_H
+#define ENGINE_ENGINE_INT_H
+
+#include "base/locks.h"
+#include "engine/engine.h"
+#include "engine/txn.h"
+
+#include <stdatomic.h>
+
+/* ---- versions (version.c) ---- */
+
+/*
+ * Versions are wall-clock microseconds, or one more than the last. They are
+ * handed out below `limit`, which is durable: the next process starts there.
+ */
+struct versions {
+    _Atomic int64_t last;
+    _Atomic int64_t limit;
+    struct lock lock; /* one thread extends */
+};
+
+/* A version above all before.  Errors as storage_commit(), rarely. */
+int version_next(struct ctx *ctx, struct engine *e, int64_t *out);
+
+/* Reserve the first versions; engine_open() calls it. */
+int version_start(struct ctx *ctx, struct engine *e);
+
+/* ---- apps (app.c) ---- */
+
+/* A space of ids and the part of it this process may hand out. */
+struct id_block {
+    int64_t next, end;
+};
+
+/* One namespace seen to have its row in KEY_SPACES. */
+enum { APP_SPACES_KNOWN = 256 };
+
+/* What the engine remembers of an app; lives until engine_close(). */
+struct engine_app {
+    struct engine_app *next; /* in its bucket */
+    struct bytes project;
+    struct bytes meta; /* its KEY_META partition */
+
+    struct lock ids_lock;
+    struct id_block ids; /* scattered ones */
+
+    /* under engine.index_lock */
+    struct index_box *indexes; /* NULL: not read yet */
+    int old_sets;              /* replaced, but still in use */
+    struct bytes spaces[APP_SPACES_KNOWN];
+};
+
+enum { ENGINE_APP_BUCKETS = 256 };
+
+/* The record of an app, made when new.  Any app id spelling. */
+struct engine_app *engine_app(struct engine *e, struct bytes app);
+
+/* Whether `space` is known to have its row; and to say so after a commit. */
+bool app_space_known(struct engine *e, struct engine_app *app,
+                     struct bytes space);
+void app_space_learn(struct engine *e, struct engine_app *app,
+                     struct bytes space);
+
+/* Forget all that is cached of an app's rows. */
+void app_forget(struct engine *e, struct engine_app *app);
+
+/* Every namespace of an app that may hold entities, in order. */
+int app_spaces(struct ctx *ctx, struct engine *e, struct bytes app,
+               struct bytes **out, size_t *n);
+
+/* The KEY_SPACES row of a namespace. */
+struct storage_key app_space_key(struct arena *a, struct bytes app,
+                                 struct bytes space);
+
+/* ---- index sets and their building (index_set.c, index_build.c) ---- */
+
+struct index_box {
+    struct index_set set; /* first: what callers hold */
+    _Atomic int refs;
+    struct engine *engine;
+    struct engine_app *app;
+    struct arena arena;
+};
+
+/* Read the definitions from the store and make them the app's set. */
+int index_set_reload(struct ctx *ctx, struct engine *e, struct engine_app *app);
+
+/* Wait until no set but the current one is in use. */
+int index_set_settle(struct ctx *ctx, struct engine *e, struct engine_app *app);
+
+/* Let go of the current set; the next index_set_ref() reads it anew.  Under
+ * engine.index_lock. */
+void index_set_drop(struct engine_app *app);
+
+struct storage_key index_def_key(struct arena *a, const struct engine_app *app,
+                                 int64_t id);
+struct bytes index_def_row(struct arena *a, const struct engine_app *app,
+                           const struct index_def *def);
+
+/* The row that makes the next start look for unfinished work. */
+struct storage_key index_todo_key(struct arena *a, struct bytes project);
+
+/* Change the stored state of a definition, then the app's set. */
+int index_set_state(struct ctx *ctx, struct engine *e, struct engine_app *app,
+                    const struct index_def *def, enum index_state state);
+
+/* Bring one definition to its end: build it, or take its rows away. */
+int index_finish(struct ctx *ctx, struct engine *e, struct engine_app *app,
+                 int64_t id);
+
+/* Finish every unfinished definition of every app. */
+int index_finish_all(struct ctx *ctx, struct engine *e);
+
+/* The composite rows of one definition alone. */
+int index_rows_of_def(struct ctx *ctx, const struct index_def *def,
+                      const struct key *key, struct bytes entity,
+                      struct index_rows *out);
+
+/* ---- writing (write.c) ---- */
+
+/* The state of a set of writes on the way to one commit. */
+struct write_plan {
+    struct engine *engine;
+    const struct index_set *indexes;
+    struct storage_batch batch;
+    struct engine_cost cost;
+};
+
+/* Of several mutations of one key keep the last, in key order.  Returns how
+ * many; order[] has room for n. */
+size_t write_order(struct engine_mutation *m, size_t n,
+                   struct engine_mutation **order);
+
+/* The storage key of an entity, and of its group's version. */
+struct storage_key write_entity_key(struct arena *a, const struct key *key);
+struct storage_key write_group_key(struct arena *a, const struct key *key);
+
+/*
+ * Add to the plan what turns `old`, the entity's row as read, into the
+ * mutation's outcome; sets m->version to `version`, or to the old one when
+ * nothing changes.  *changed says whether anything does.
+ */
+int write_plan_add(struct ctx *ctx, struct write_plan *plan,
+                   struct engine_mutation *m, const struct storage_value *old,
+                   int64_t version, bool *changed);
+
+/* The group's new version, and its namespace's row when it may be new. */
+void write_plan_group(struct ctx *ctx, struct write_plan *plan,
+                      const struct key *key, int64_t version);
+
+/* After the commit: remember what it made durable. */
+void write_plan_done(struct ctx *ctx, struct write_plan *plan,
+                     const struct key *key);
+
+/* Wait a little longer each time a commit has met a conflict; ERR_CONFLICT
+ * with a sentence when the deadline leaves no time. */
+int write_backoff(struct ctx *ctx, int attempt);
+
+/* ---- transactions (txn.c) ---- */
+
+struct txn_table;
+struct txn_table *txn_table_new(void);
+void txn_table_free(struct txn_table *t);
+
+/* Let transactions that nobody works on any more go. */
+void txn_expire(struct engine *e);
+
+/*
+ * Touch the groups of keys[] and read gets[0..n_gets-1] in one moment with the
+ * versions of all groups read so far.
+ */
+int txn_read(struct ctx *ctx, struct txn *t, const struct key *keys, size_t n,
+             const struct storage_key *gets, size_t n_gets,
+             struct storage_value *out);
+
+/* ---- the engine ---- */
+
+struct query_table;
+
+struct engine {
+    struct storage *storage;
+    struct versions versions;
+
+    struct lock index_lock; /* apps, their sets and namespaces */
+    pthread_cond_t settled; /* a replaced set is no longer used */
+    struct engine_app *apps[ENGINE_APP_BUCKETS];
+    struct arena apps_arena;
+
+    struct lock change_lock; /* one change of definitions at a time */
+    struct txn_table *txns;
+    struct query_table *queries; /* of the query files; NULL without them */
+
+    /* the engine's own thread */
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t wake_mutex;
+    pthread_cond_t wake;
+    bool todo; /* under wake_mutex */
+    _Atomic bool stop;
+};
+
+/* Have the engine's thread look for unfinished indexes. */
+void engine_wake(struct engine *e);
+
+#endif

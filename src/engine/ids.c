@@ -1,0 +1,260 @@
+/*
+ * ids - numbers for new entities, two spaces of them per app.
+ *
+ * Scattered ids, for entities put without an id: 2^52 plus the bits of a
+ * counter reversed, so that neighbours in time are far apart in the store and
+ * every id is exact in a double.  A process reserves counters in blocks; a
+ * crash loses the rest of a block and nothing else.  Sequential ids,
+ * 1 .. 2^52-1, for AllocateIds: reserved call by call, so that ranges are
+ * contiguous.  Each space is one row of KEY_META: the first counter that
+ * nobody has.
+ */
+#include "engine/engine_int.h"
+
+static const int64_t scattered_base = INT64_C(1) << 52;
+static const int64_t scattered_max = INT64_C(1) << 51; /* of the counter */
+
+/* A scattered id whose counter is this far ahead is not worth giving up all
+ * before it: engine_ids_complete() finds it taken when it gets there. */
+static const int64_t far_ahead = INT64_C(1) << 32;
+
+enum { BLOCK = 4096 };
+
+static const char auto_row[] = "ids.auto";
+static const char seq_row[] = "ids.seq";
+
+static uint64_t reverse64(uint64_t v)
+{
+    uint64_t out = 0;
+
+    for (int i = 0; i < 64; i++, v >>= 1)
+        out = out << 1 | (v & 1);
+    return out;
+}
+
+static int64_t scatter(int64_t counter)
+{
+    return scattered_base + (int64_t)reverse64((uint64_t)counter << 13);
+}
+
+/* What of a counter row becomes, given its present value. */
+typedef int64_t counter_fn(int64_t now, int64_t arg);
+
+/*
+ * Read the counter, store what `fn` makes of it (nothing when it stays), and
+ * give both.  Under the app's ids_lock; other processes are conflicts.
+ */
+static int counter_move(struct ctx *ctx, struct engine *e,
+                        struct engine_app *app, const char *row, counter_fn *fn,
+                        int64_t arg, int64_t *was, int64_t *is)
+{
+    struct storage_key key = {app->meta, bytes_str(row)};
+    uint8_t *value = arena_alloc(ctx->arena, 8);
+    int rc;
+
+    do {
+        struct storage_batch b = STORAGE_BATCH_IN(ctx->arena);
+        struct storage_value seen;
+
+        rc = storage_get(ctx, e->storage, &key, 1, &seen);
+        if (rc)
+            return rc;
+        if (seen.found && seen.value.n != 8)
+            return ctx_err(ctx, ERR_CORRUPT, "the row %s has %zu bytes", row,
+                           seen.value.n);
+        *was = seen.found ? (int64_t)get_be64(seen.value.p) : 1;
+        *is = fn(*was, arg);
+        if (*is == *was)
+            return 0;
+        put_be64(value, (uint64_t)*is);
+        storage_batch_require_same(&b, key, &seen);
+        storage_batch_put(&b, key, BYTES(value, 8));
+        rc = storage_commit(ctx, e->storage, &b, NULL);
+    } while (rc == ERR_CONFLICT || rc == ERR_ABORTED);
+    return rc;
+}
+
+static int64_t counter_add(int64_t now, int64_t arg)
+{
+    return now + arg;
+}
+
+static int64_t counter_raise(int64_t now, int64_t arg)
+{
+    return arg > now ? arg : now;
+}
+
+/* ---- scattered ---- */
+
+static int refill(struct ctx *ctx, struct engine *e, struct engine_app *app,
+                  size_t want)
+{
+    int64_t n = want > BLOCK ? (int64_t)want : BLOCK;
+    int64_t was, is;
+    int rc = counter_move(ctx, e, app, auto_row, counter_add, n, &was, &is);
+
+    if (rc)
+        return rc;
+    if (is > scattered_max)
+        return ctx_err(ctx, ERR_EXHAUSTED, "no ids are left");
+    app->ids = (struct id_block){was, is};
+    return 0;
+}
+
+int engine_ids_auto(struct ctx *ctx, struct engine *e, struct bytes app,
+                    size_t n, int64_t *ids)
+{
+    struct engine_app *a = engine_app(e, app);
+    int rc = 0;
+
+    if (!ctx->may_wait)
+        return ERR_WOULD_BLOCK;
+    lock_take(&a->ids_lock);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        if (a->ids.next == a->ids.end)
+            rc = refill(ctx, e, a, n - i);
+        if (rc == 0)
+            ids[i] = scatter(a->ids.next++);
+    }
+    lock_drop(&a->ids_lock);
+    return rc;
+}
+
+/* ---- sequential ---- */
+
+static int seq_move(struct ctx *ctx, struct engine *e, struct bytes app,
+                    counter_fn *fn, int64_t arg, int64_t *was, int64_t *is)
+{
+    struct engine_app *a = engine_app(e, app);
+    int rc;
+
+    if (!ctx->may_wait)
+        return ERR_WOULD_BLOCK;
+    lock_take(&a->ids_lock);
+    rc = counter_move(ctx, e, a, seq_row, fn, arg, was, is);
+    lock_drop(&a->ids_lock);
+    if (rc == 0 && *is > scattered_base)
+        return ctx_err(ctx, ERR_EXHAUSTED, "no ids are left");
+    return rc;
+}
+
+int engine_ids_range(struct ctx *ctx, struct engine *e, struct bytes app,
+                     int64_t n, int64_t *start)
+{
+    int64_t end;
+
+    return seq_move(ctx, e, app, counter_add, n, start, &end);
+}
+
+int engine_ids_up_to(struct ctx *ctx, struct engine *e, struct bytes app,
+                     int64_t max, int64_t *start, int64_t *end)
+{
+    int rc;
+
+    if (max >= scattered_base)
+        return ctx_err(ctx, ERR_INVALID, "Max must be less than %lld.",
+                       (long long)scattered_base);
+    rc = seq_move(ctx, e, app, counter_raise, max + 1, start, end);
+    if (rc == 0)
+        --*end;
+    return rc;
+}
+
+/* ---- reserved ---- */
+
+/* The counter behind an id, of its space; 0 when no counter leads to it. */
+static int64_t counter_of(int64_t id, bool *scattered)
+{
+    *scattered = id >= scattered_base;
+    if (id <= 0)
+        return 0;
+    if (!*scattered)
+        return id;
+    id -= scattered_base;
+    if (id >= scattered_base / 2)
+        return 0;
+    return (int64_t)(reverse64((uint64_t)id) >> 13);
+}
+
+static int reserve_locked(struct ctx *ctx, struct engine *e,
+                          struct engine_app *a, int64_t seq, int64_t scattered)
+{
+    int64_t was, is;
+    int rc = 0;
+
+    if (seq)
+        rc =
+            counter_move(ctx, e, a, seq_row, counter_raise, seq + 1, &was, &is);
+    if (rc || scattered < a->ids.next)
+        return rc;
+    rc = counter_move(ctx, e, a, auto_row, counter_raise, scattered + 1, &was,
+                      &is);
+    if (rc == 0)
+        a->ids.next = scattered + 1 < a->ids.end ? scattered + 1 : a->ids.end;
+    return rc;
+}
+
+int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
+                       const int64_t *ids, size_t n)
+{
+    struct engine_app *a = engine_app(e, app);
+    int64_t top[2] = {0, 0};
+    int rc;
+
+    if (!ctx->may_wait)
+        return ERR_WOULD_BLOCK;
+    lock_take(&a->ids_lock);
+    for (size_t i = 0; i < n; i++) {
+        bool scattered;
+        int64_t c = counter_of(ids[i], &scattered);
+
+        if (scattered && c > a->ids.next + far_ahead)
+            continue;
+        if (c > top[scattered])
+            top[scattered] = c;
+    }
+    rc = reserve_locked(ctx, e, a, top[0], top[1]);
+    lock_drop(&a->ids_lock);
+    return rc;
+}
+
+/* ---- new entities ---- */
+
+/* Complete the keys, and sort out those whose row exists already: an import
+ * may hold ids that our counter has yet to reach. */
+static int complete_some(struct ctx *ctx, struct engine *e, struct key **keys,
+                         size_t n, size_t *taken)
+{
+    int64_t *ids = ARENA_ARRAY(ctx->arena, int64_t, n);
+    struct storage_key *rows = ARENA_ARRAY(ctx->arena, struct storage_key, n);
+    struct storage_value *seen =
+        ARENA_ARRAY(ctx->arena, struct storage_value, n);
+    struct key *done = ARENA_ARRAY(ctx->arena, struct key, n);
+    int rc = engine_ids_auto(ctx, e, keys[0]->app, n, ids);
+
+    *taken = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        done[i] = *keys[i];
+        key_complete(ctx->arena, &done[i], ids[i]);
+        rows[i] = write_entity_key(ctx->arena, &done[i]);
+    }
+    if (rc == 0)
+        rc = storage_get(ctx, e->storage, rows, n, seen);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        if (seen[i].found)
+            keys[(*taken)++] = keys[i];
+        else
+            *keys[i] = done[i];
+    }
+    return rc;
+}
+
+int engine_ids_complete(struct ctx *ctx, struct engine *e, struct key **keys,
+                        size_t n)
+{
+    int rc = 0;
+
+    while (n > 0 && rc == 0)
+        rc = complete_some(ctx, e, keys, n, &n);
+    return rc;
+}
