@@ -4,7 +4,7 @@
  * CONTRACT_SCALE=20 makes the random, concurrent and crash runs 20 times as
  * long; CONTRACT_SEED=N repeats a random run.
  */
-#include "contract.h"
+#include "crash.h"
 
 struct group {
     const char *name;
@@ -18,6 +18,7 @@ static const struct group groups[] = {
     {"limits", contract_limits, &contract_limits_n, false},
     {"random", contract_random, &contract_random_n, false},
     {"threads", contract_threads, &contract_threads_n, false},
+    {"crash", contract_crash, &contract_crash_n, true},
 };
 
 int main(int argc, char **argv)
@@ -28,6 +29,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s BACKEND [GROUP]\n", argv[0]);
         return 2;
     }
+    if (strcmp(argv[1], "--crash-child") == 0 && argc == 6)
+        return crash_child(argv + 2);
     contract_backend = argv[1];
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         const struct group *g = &groups[i];

@@ -390,6 +390,34 @@ static void an_acknowledged_write_is_seen_and_stays(void **state)
              {register_compare, 3});
 }
 
+/* The same with a cache too small for the rows that a few threads read over
+ * and over, so that the register leaves it and comes back all the time. */
+enum { CHURN_ROWS = 3000, TINY_CACHE = 64 * 1024 };
+
+static void churn(struct worker *w)
+{
+    while (going_on(w)) {
+        struct storage_key key =
+            key_of("churn", arena_printf(&w->arena, "%d",
+                                         (int)rng_below(&w->rng, CHURN_ROWS)));
+        struct storage_value v;
+
+        get_any(w, &key, 1, &v);
+    }
+}
+
+static void it_is_seen_while_rows_leave_the_cache(void **state)
+{
+    struct fixture *f = *state;
+    struct crew crew = {0};
+
+    storage_close(f->st);
+    f->st = fixture_open(&f->ctx, f->backend, f->path, TINY_CACHE);
+    put_number(f, key_of("p", "register"), 0);
+    put_number(f, key_of("q", "register"), 0);
+    RUN_CREW(f, &crew, {register_write, 1}, {register_watch, 8}, {churn, 4});
+}
+
 /* ---- sets: rows that appear and vanish together ---- */
 
 enum { SET_ROWS = 12 };
@@ -485,5 +513,6 @@ CONTRACT_GROUP(contract_threads,
                CONTRACT_CASE(no_increment_is_lost),
                CONTRACT_CASE(a_name_is_given_once),
                CONTRACT_CASE(an_acknowledged_write_is_seen_and_stays),
+               CONTRACT_CASE(it_is_seen_while_rows_leave_the_cache),
                CONTRACT_CASE(sets_appear_and_vanish_whole),
                CONTRACT_CASE(who_waits_too_long_for_a_row_gives_up));
