@@ -27,6 +27,7 @@ int engine_open(struct ctx *ctx, struct storage *st, struct engine **out)
     pthread_mutex_init(&e->wake_mutex, NULL);
     pthread_cond_init(&e->wake, NULL);
     e->txns = txn_table_new();
+    e->queries = query_table_new();
     rc = version_start(ctx, e);
     if (rc) {
         engine_close(e);
@@ -53,6 +54,7 @@ void engine_close(struct engine *e)
 {
     engine_stop(e);
     txn_table_free(e->txns);
+    query_table_free(e->queries);
     free_apps(e);
     pthread_cond_destroy(&e->wake);
     pthread_mutex_destroy(&e->wake_mutex);

@@ -6,6 +6,7 @@
 
 #include "base/locks.h"
 #include "engine/engine.h"
+#include "engine/query.h"
 #include "engine/txn.h"
 
 #include <stdatomic.h>
@@ -178,8 +179,6 @@ int txn_read(struct ctx *ctx, struct txn *t, const struct key *keys, size_t n,
 
 /* ---- the engine ---- */
 
-struct query_table;
-
 struct engine {
     struct storage *storage;
     struct versions versions;
@@ -191,7 +190,7 @@ struct engine {
 
     struct lock change_lock; /* one change of definitions at a time */
     struct txn_table *txns;
-    struct query_table *queries; /* of the query files; NULL without them */
+    struct query_table *queries; /* open queries: query_open.h */
 
     /* the engine's own thread */
     pthread_t thread;

@@ -4,9 +4,6 @@
  */
 #include "rpc/rpc.h"
 
-#include "service/memcache/memcache.h"
-#include "service/platform/platform.h"
-
 /* ---- appscale: the server itself ---- */
 
 /* Nothing, as fast as it goes: what a call costs before it does anything. */
@@ -28,68 +25,10 @@ static const struct rpc_service appscale = {
     .methods = appscale_methods,
 };
 
-/* ---- memcache ---- */
-
-#define MEMCACHE(name_, fn_, in_, out_)                                        \
-    RPC_TYPED(name_, fn_, memcache_Memcache##in_, memcache_Memcache##out_,     \
-              RPC_POOL)
-
-static const struct rpc_method memcache_methods[] = {
-    MEMCACHE("Get", memcache_get, GetRequest, GetResponse),
-    MEMCACHE("Set", memcache_set, SetRequest, SetResponse),
-    MEMCACHE("Delete", memcache_delete, DeleteRequest, DeleteResponse),
-    MEMCACHE("Increment", memcache_increment, IncrementRequest,
-             IncrementResponse),
-    MEMCACHE("BatchIncrement", memcache_batch_increment, BatchIncrementRequest,
-             BatchIncrementResponse),
-    MEMCACHE("FlushAll", memcache_flush_all, FlushRequest, FlushResponse),
-    MEMCACHE("Stats", memcache_stats, StatsRequest, StatsResponse),
-    {0},
-};
-
-static const struct rpc_service memcache = {
-    .name = "memcache",
-    .errors = memcache_errors,
-    .methods = memcache_methods,
-    .request_max = MEMCACHE_REQUEST_MAX,
-};
-
-/* ---- platform: the controller's ---- */
-
-#define PLATFORM(name_, fn_, in_, out_)                                        \
-    RPC_TYPED(name_, fn_, platform_##in_, platform_##out_,                     \
-              RPC_POOL | RPC_PLATFORM)
-
-static const struct rpc_method platform_methods[] = {
-    PLATFORM("Get", platform_get, GetRequest, GetResponse),
-    PLATFORM("Scan", platform_scan, ScanRequest, ScanResponse),
-    PLATFORM("Commit", platform_commit, CommitRequest, CommitResponse),
-    PLATFORM("SetTickets", platform_set_tickets, SetTicketsRequest, Void),
-    PLATFORM("CreateUser", platform_create_user, CreateUserRequest, Void),
-    PLATFORM("DeleteUser", platform_delete_user, DeleteUserRequest, Void),
-    PLATFORM("ListUsers", platform_list_users, Void, ListUsersResponse),
-    PLATFORM("Authenticate", platform_authenticate, AuthenticateRequest,
-             AuthenticateResponse),
-    PLATFORM("SetIndexes", platform_set_indexes, SetIndexesRequest, Void),
-    PLATFORM("DeleteAppData", platform_delete_app_data, DeleteAppDataRequest,
-             Void),
-    PLATFORM("Stats", platform_stats, Void, StatsResponse),
-    {0},
-};
-
-static const struct rpc_service platform = {
-    .name = "platform",
-    .errors = platform_errors,
-    .methods = platform_methods,
-    .request_max = RPC_REQUEST_MAX_LARGE,
-};
-
 /* ---- all of them ---- */
 
 const struct rpc_service *const rpc_services[] = {
     &appscale,
-    &memcache,
-    &platform,
     NULL,
 };
 
