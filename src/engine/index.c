@@ -401,10 +401,18 @@ int index_rows_of(struct ctx *ctx, const struct index_set *set,
     return property_rows(ctx, key, partition, &items, out);
 }
 
+/* A property's row serves both directions, where Google keeps two. */
+static size_t row_cost(const struct index_row *row)
+{
+    struct bytes p = row->key.partition;
+
+    return bytes_u8(p)[p.n - 1] == KEY_PROPERTIES ? 2 : 1;
+}
+
 size_t index_rows_diff(struct storage_batch *b, const struct index_rows *old,
                        const struct index_rows *new_)
 {
-    size_t i = 0, j = 0, changed = 0;
+    size_t i = 0, j = 0, cost = 0;
 
     while (i < old->n || j < new_->n) {
         const struct index_row *x = i < old->n ? &old->rows[i] : NULL;
@@ -413,15 +421,15 @@ size_t index_rows_diff(struct storage_batch *b, const struct index_rows *old,
 
         if (d < 0) {
             storage_batch_delete(b, x->key);
-            changed++;
+            cost += row_cost(x);
         } else if (d > 0 || !bytes_eq(x->value, y->value)) {
             storage_batch_put(b, y->key, y->value);
-            changed++;
+            cost += row_cost(y);
         }
         i += d <= 0;
         j += d >= 0;
     }
-    return changed;
+    return cost;
 }
 
 bool index_property_split(struct bytes rest, struct bytes *value,

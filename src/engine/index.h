@@ -144,7 +144,7 @@ int index_rows_of(struct ctx *ctx, const struct index_set *set,
 
 /*
  * Add to `b` what turns the rows `old` into `new_`; either may be empty.
- * Returns how many rows are written or deleted.
+ * Returns the index writes as Google counts them: two for a property's row.
  */
 size_t index_rows_diff(struct storage_batch *b, const struct index_rows *old,
                        const struct index_rows *new_);
