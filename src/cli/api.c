@@ -11,6 +11,7 @@ struct api {
     struct cli *cli;
     CURL *curl;
     struct buf answer;
+    struct arena scratch; /* of one call: a follower makes many */
 };
 
 static void api_close(void *obj)
@@ -18,6 +19,7 @@ static void api_close(void *obj)
     struct api *api = obj;
 
     curl_easy_cleanup(api->curl);
+    arena_release(&api->scratch);
     buf_release(&api->answer);
 }
 
@@ -127,13 +129,12 @@ static int perform(struct api *api, const char *method, const char *path,
 
     buf_clear(&api->answer);
     headers = curl_slist_append(
-        NULL, arena_printf(&api->cli->arena, "Content-Type: %s", type));
+        NULL, arena_printf(&api->scratch, "Content-Type: %s", type));
     headers = curl_slist_append(headers, "Expect:");
     curl_easy_reset(c);
     curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, api->cli->socket);
-    curl_easy_setopt(
-        c, CURLOPT_URL,
-        arena_printf(&api->cli->arena, "http://localhost%s", path));
+    curl_easy_setopt(c, CURLOPT_URL,
+                     arena_printf(&api->scratch, "http://localhost%s", path));
     curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
@@ -147,6 +148,7 @@ static int perform(struct api *api, const char *method, const char *path,
     }
     rc = curl_easy_perform(c);
     curl_slist_free_all(headers);
+    arena_reset(&api->scratch);
     return rc == CURLE_OK ? take_answer(api, answer) : transport_error(api, rc);
 }
 
@@ -158,7 +160,7 @@ int api_call(struct api *api, const char *method, json_t **answer,
     int rc;
 
     va_start(ap, path);
-    rc = perform(api, method, arena_vprintf(&api->cli->arena, path, ap),
+    rc = perform(api, method, arena_vprintf(&api->scratch, path, ap),
                  text ? bytes_str(text) : BYTES_NONE, "application/json",
                  answer);
     va_end(ap);
@@ -173,7 +175,7 @@ int api_send(struct api *api, const char *method, json_t **answer,
     int rc;
 
     va_start(ap, path);
-    rc = perform(api, method, arena_vprintf(&api->cli->arena, path, ap), body,
+    rc = perform(api, method, arena_vprintf(&api->scratch, path, ap), body,
                  "application/octet-stream", answer);
     va_end(ap);
     return rc;

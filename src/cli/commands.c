@@ -35,8 +35,8 @@ static const struct args_option undeploy_options[] = {
 };
 
 static const struct args_option logs_options[] = {
-    {"project", "ID", "an application's log instead of the platform's", 0},
-    {"version", "V", "only this version of the application", 0},
+    {"service", "S", "only this service of the project", 0},
+    {"version", "V", "only this version of it", 0},
     {"lines", "N", "how many of the newest lines (100)", 'n'},
     {"follow", NULL, "go on with new lines as they come", 'f'},
     {0},
@@ -107,9 +107,8 @@ const struct cli_command cli_commands[] = {
         .name = "logs",
         .operands = "[NAME]",
         .sentence = "Show the log of a process, or of an application",
-        .help = "NAME is a process of `appscale status` (default: "
-                "controller). With --project ID\nit is a service of that "
-                "application (default: all of them).",
+        .help = "NAME is a project or a process, as `appscale status` lists "
+                "them; default:\ncontroller.",
         .options = logs_options,
         .run = cli_logs,
         .max_operands = 1,

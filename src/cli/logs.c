@@ -3,7 +3,7 @@
  * --follow what comes after them.
  *
  * The API has no stream; following asks again and prints what stands behind
- * the last line seen.  When more came than one answer holds, a note says so.
+ * the last line seen.
  */
 #include "cli/api.h"
 
@@ -13,21 +13,61 @@
 
 enum { LINES_DEFAULT = 100, LINES_MAX = 1000, FOLLOW_MS = 500 };
 
-static const char *log_path(struct cli *cli, int64_t lines)
+/* Whose log: a project when one has that name, else a process. */
+struct source {
+    const char *project, *service, *version; /* or NULL */
+    const char *process;
+};
+
+static bool is_project(const json_t *status, const char *name)
 {
-    const char *project = cli_option(cli, "project");
-    const char *version = cli_option(cli, "version");
+    const json_t *app;
+    size_t i;
+
+    json_array_foreach(json_object_get(status, "apps"), i, app)
+    {
+        if (strcmp(api_text(app, "id", ""), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int find_source(struct cli *cli, struct api *api, struct source *out)
+{
     const char *name = cli_operand(cli, 0);
+    json_t *status = NULL;
+    int rc = api_call(api, "GET", &status, NULL, "/v1/platform/status");
+
+    if (rc < 0)
+        return rc;
+    *out = (struct source){
+        .service = cli_option(cli, "service"),
+        .version = cli_option(cli, "version"),
+        .process = name ? name : "controller",
+    };
+    if (name && is_project(status, name))
+        out->project = name;
+    json_decref(status);
+    if (!out->project && (out->service || out->version))
+        return cli_usage(cli, "--service and --version go with the name of a "
+                              "deployed project");
+    return 0;
+}
+
+static const char *log_path(struct cli *cli, const struct source *from,
+                            int64_t lines)
+{
     struct arena *a = &cli->arena;
 
-    if (!project)
+    if (!from->project)
         return arena_printf(a, "/v1/platform/logs?name=%s&lines=%d",
-                            api_escape(cli, name ? name : "controller"),
-                            (int)lines);
-    return arena_printf(
-        a, "/v1/apps/%s/logs?lines=%d%s%s%s%s", api_escape(cli, project),
-        (int)lines, name ? "&service=" : "", name ? api_escape(cli, name) : "",
-        version ? "&version=" : "", version ? api_escape(cli, version) : "");
+                            api_escape(cli, from->process), (int)lines);
+    return arena_printf(a, "/v1/apps/%s/logs?lines=%d%s%s%s%s",
+                        api_escape(cli, from->project), (int)lines,
+                        from->service ? "&service=" : "",
+                        from->service ? api_escape(cli, from->service) : "",
+                        from->version ? "&version=" : "",
+                        from->version ? api_escape(cli, from->version) : "");
 }
 
 static const char *line_at(const json_t *lines, size_t i)
@@ -66,11 +106,10 @@ static void print_from(const json_t *lines, size_t from)
     fflush(stdout);
 }
 
-static int get_lines(struct cli *cli, struct api *api, int64_t n,
-                     json_t **lines)
+static int get_lines(struct api *api, const char *path, json_t **lines)
 {
     json_t *answer = NULL;
-    int rc = api_call(api, "GET", &answer, NULL, "%s", log_path(cli, n));
+    int rc = api_call(api, "GET", &answer, NULL, "%s", path);
 
     if (rc == 0) {
         *lines = json_object_get(answer, "lines");
@@ -80,55 +119,63 @@ static int get_lines(struct cli *cli, struct api *api, int64_t n,
     return rc;
 }
 
-static int follow(struct cli *cli, struct api *api, json_t **seen)
+/* Until somebody presses Ctrl-C or the platform goes down. */
+static int follow(struct api *api, const char *path, json_t *seen)
 {
-    struct arena step = ARENA_INIT;
     int rc = 0;
 
     while (rc == 0) {
         json_t *lines = NULL;
 
         usleep(FOLLOW_MS * 1000);
-        rc = get_lines(cli, api, LINES_MAX, &lines);
-        if (rc == 0) {
-            print_from(lines, first_new(*seen, lines));
-            json_decref(*seen);
-            *seen = lines;
-        }
-        arena_reset(&step);
+        rc = get_lines(api, path, &lines);
+        if (rc < 0)
+            break;
+        print_from(lines, first_new(seen, lines));
+        json_decref(seen);
+        seen = lines;
     }
-    arena_release(&step);
+    json_decref(seen);
     return rc;
+}
+
+static int show(struct cli *cli, struct api *api, const struct source *from,
+                int64_t n)
+{
+    json_t *lines = NULL, *newest;
+    int rc = get_lines(
+        api, log_path(cli, from, cli_switch(cli, "follow") ? LINES_MAX : n),
+        &lines);
+    size_t all = json_array_size(lines);
+
+    if (rc == ERR_NOT_FOUND)
+        cli->next = "appscale status lists what there is";
+    if (rc < 0)
+        return rc;
+    newest = json_array();
+    for (size_t i = all > (size_t)n ? all - (size_t)n : 0; i < all; i++)
+        json_array_append(newest, json_array_get(lines, i));
+    if (cli->json)
+        cli_print_json(newest);
+    else
+        print_from(newest, 0);
+    json_decref(newest);
+    if (cli_switch(cli, "follow") && !cli->json)
+        return follow(api, log_path(cli, from, LINES_MAX), lines);
+    json_decref(lines);
+    return 0;
 }
 
 int cli_logs(struct cli *cli)
 {
     struct api *api = api_open(cli);
-    json_t *lines = NULL;
+    struct source from;
     int64_t n;
     int rc = args_number(&cli->ctx, &cli->args, "lines", 1, LINES_MAX,
                          LINES_DEFAULT, &n);
 
     if (rc < 0)
         return cli_usage(cli, "%s", cli->ctx.err.message);
-    if (cli_switch(cli, "version") && !cli_switch(cli, "project"))
-        return cli_usage(cli, "--version goes with --project ID");
-    rc = get_lines(cli, api, n, &lines);
-    if (rc == ERR_NOT_FOUND)
-        cli->next = "appscale status lists what there is";
-    if (rc < 0)
-        return rc;
-    if (cli->json)
-        cli_print_json(lines);
-    else
-        print_from(lines, 0);
-    if (cli_switch(cli, "follow") && !cli->json) {
-        json_decref(lines);
-        lines = NULL;
-        rc = get_lines(cli, api, LINES_MAX, &lines);
-        if (rc == 0)
-            rc = follow(cli, api, &lines);
-    }
-    json_decref(lines);
-    return rc;
+    rc = find_source(cli, api, &from);
+    return rc ? rc : show(cli, api, &from, n);
 }
