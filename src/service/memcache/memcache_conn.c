@@ -25,7 +25,7 @@ enum {
 
 static void conn_free(struct memcache_conn *conn)
 {
-    memcached_result_free(conn->result);
+    memcached_result_free(&conn->result);
     memcached_free(conn->m);
     free(conn);
 }
@@ -56,8 +56,7 @@ static struct memcache_conn *conn_new(const struct memcache *mc)
     if (!conn)
         die("out of memory for a connection to memcached");
     conn->m = memcached_create(NULL);
-    conn->result = memcached_result_create(conn->m, NULL);
-    if (!conn->m || !conn->result)
+    if (!conn->m || !memcached_result_create(conn->m, &conn->result))
         die("out of memory for a connection to memcached");
     for (size_t i = 0; i < sizeof(behavior) / sizeof(behavior[0]); i++)
         memcached_behavior_set(conn->m, behavior[i].what, behavior[i].value);
@@ -262,8 +261,8 @@ int memcache_conn_mget(struct ctx *ctx, struct memcache_conn *conn,
     r = memcached_mget(conn->m, keys, lens, n);
     if (r != MEMCACHED_SUCCESS)
         return broken(ctx, conn, r);
-    while (memcached_fetch_result(conn->m, conn->result, &r)) {
-        const memcached_result_st *res = conn->result;
+    while (memcached_fetch_result(conn->m, &conn->result, &r)) {
+        const memcached_result_st *res = &conn->result;
 
         hit(arg,
             BYTES(memcached_result_key_value(res),

@@ -30,7 +30,9 @@ struct memcache_app {
 struct memcache_conn {
     struct memcache_conn *next; /* in the pool */
     memcached_st *m;
-    memcached_result_st *result;
+    /* In here, not on the heap: libmemcached frees one that it allocated at
+     * the end of every fetch. */
+    memcached_result_st result;
     bool reused;   /* has been in the pool: the peer may have gone */
     bool answered; /* something came back since it was taken */
 };
