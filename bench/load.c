@@ -1,207 +1,328 @@
 #include "load.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "wire/pb.h"
 
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-/* How many different requests a load has: enough that rows and keys spread,
- * few enough that they stay in the generator's cache. */
-enum { VARIANTS = 1024, PROPERTIES = 10, QUERY_ROWS = 20, CACHE_BYTES = 500 };
-
-/* ---- messages, field by field (proto/) ---- */
-
-static struct bytes path(struct arena *a, const char *kind, const char *name)
-{
-    struct buf b = BUF_IN(a);
-
-    pb_put_tag(&b, 1, PB_GROUP); /* Path.Element */
-    pb_put_bytes(&b, 2, bytes_str(kind));
-    if (name)
-        pb_put_bytes(&b, 4, bytes_str(name));
-    pb_put_tag(&b, 1, PB_END_GROUP);
-    return buf_view(&b);
-}
-
-static struct bytes reference(struct arena *a, const char *app,
-                              const char *kind, const char *name)
-{
-    struct buf b = BUF_IN(a);
-
-    pb_put_bytes(&b, 13, bytes_str(app));
-    pb_put_bytes(&b, 14, path(a, kind, name));
-    return buf_view(&b);
-}
-
-static struct bytes property(struct arena *a, int i)
-{
-    struct buf value = BUF_IN(a), b = BUF_IN(a);
-
-    if (i % 2)
-        pb_put_u64(&value, 1, (uint64_t)random());
-    else
-        pb_put_bytes(&value, 3,
-                     bytes_str(arena_printf(a, "value %08lx of property %d",
-                                            random(), i)));
-    pb_put_bytes(&b, 3, bytes_str(arena_printf(a, "property%d", i)));
-    pb_put_u64(&b, 4, 0);
-    pb_put_bytes(&b, 5, buf_view(&value));
-    return buf_view(&b);
-}
-
-/* About 500 bytes; a new id is given when `name` is NULL. */
-static struct bytes entity(struct arena *a, const char *app, const char *kind,
-                           const char *name)
-{
-    struct buf b = BUF_IN(a);
-
-    pb_put_bytes(&b, 13, reference(a, app, kind, name));
-    pb_put_bytes(&b, 16, name ? path(a, kind, name) : BYTES_NONE);
-    for (int i = 0; i < PROPERTIES; i++)
-        pb_put_bytes(&b, 14, property(a, i));
-    return buf_view(&b);
-}
-
-static struct bytes wrap(struct arena *a, uint32_t field, struct bytes v)
-{
-    struct buf b = BUF_IN(a);
-
-    pb_put_bytes(&b, field, v);
-    return buf_view(&b);
-}
-
-/* ---- HTTP ---- */
-
-static struct bytes call(struct arena *a, const char *service,
-                         const char *method, struct bytes request)
-{
-    struct buf env = BUF_IN(a), http = BUF_IN(a);
-
-    pb_put_bytes(&env, 2, bytes_str(service));
-    pb_put_bytes(&env, 3, bytes_str(method));
-    pb_put_bytes(&env, 4, request);
-    pb_put_bytes(&env, 5, BYTES_LIT("bench.1"));
-    /* The fields of the Python SDK (wire contract 1.1). */
-    buf_printf(&http,
-               "POST /rpc_http HTTP/1.1\r\n"
-               "Host: 127.0.0.1\r\n"
-               "Accept-Encoding: identity\r\n"
-               "Content-Length: %zu\r\n"
-               "User-Agent: bench\r\n"
-               "X-Google-RPC-Service-Endpoint: app-engine-apis\r\n"
-               "X-Google-RPC-Service-Method: /VMRemoteAPI.CallRemoteAPI\r\n"
-               "X-Google-RPC-Service-Deadline: 60\r\n"
-               "Content-type: application/octet-stream\r\n\r\n",
-               env.n);
-    buf_add(&http, buf_view(&env));
-    return buf_view(&http);
-}
-
-/* ---- the loads ---- */
-
-static char *variant(struct arena *a, size_t i)
-{
-    return arena_printf(a, "name%zu", i);
-}
-
-static void make_null(struct arena *a, const char *app, struct load *l)
-{
-    (void)app;
-    l->n_requests = 1;
-    l->requests[0] = call(a, "appscale", "Null", BYTES_NONE);
-}
-
-static void make_memcache(struct arena *a, const char *app, struct load *l)
-{
-    char *value = arena_zalloc(a, CACHE_BYTES);
-
-    (void)app;
-    l->n_setup = l->n_requests = VARIANTS;
-    for (size_t i = 0; i < VARIANTS; i++) {
-        struct bytes key = bytes_str(variant(a, i));
-        struct buf set = BUF_IN(a);
-
-        pb_put_tag(&set, 1, PB_GROUP);
-        pb_put_bytes(&set, 2, key);
-        pb_put_bytes(&set, 3, BYTES(value, CACHE_BYTES));
-        pb_put_tag(&set, 1, PB_END_GROUP);
-        l->setup[i] = call(a, "memcache", "Set", buf_view(&set));
-        l->requests[i] = call(a, "memcache", "Get", wrap(a, 1, key));
-    }
-}
-
-static void make_get(struct arena *a, const char *app, struct load *l)
-{
-    l->n_setup = l->n_requests = VARIANTS;
-    for (size_t i = 0; i < VARIANTS; i++) {
-        const char *name = variant(a, i);
-
-        l->setup[i] = call(a, "datastore_v3", "Put",
-                           wrap(a, 1, entity(a, app, "Bench", name)));
-        l->requests[i] = call(a, "datastore_v3", "Get",
-                              wrap(a, 1, reference(a, app, "Bench", name)));
-    }
-}
-
-static void make_put(struct arena *a, const char *app, struct load *l)
-{
-    l->n_requests = VARIANTS;
-    for (size_t i = 0; i < VARIANTS; i++)
-        l->requests[i] = call(a, "datastore_v3", "Put",
-                              wrap(a, 1, entity(a, app, "BenchPut", NULL)));
-}
-
-static void make_query(struct arena *a, const char *app, struct load *l)
-{
-    struct buf q = BUF_IN(a);
-
-    l->n_setup = 2 * QUERY_ROWS;
-    for (size_t i = 0; i < l->n_setup; i++)
-        l->setup[i] =
-            call(a, "datastore_v3", "Put",
-                 wrap(a, 1, entity(a, app, "BenchQuery", variant(a, i))));
-    pb_put_bytes(&q, 1, bytes_str(app));
-    pb_put_bytes(&q, 3, BYTES_LIT("BenchQuery"));
-    pb_put_u64(&q, 16, QUERY_ROWS); /* limit */
-    pb_put_u64(&q, 23, QUERY_ROWS); /* count, the batch size */
-    l->n_requests = 1;
-    l->requests[0] = call(a, "datastore_v3", "RunQuery", buf_view(&q));
-}
-
-const char load_names[] = "null, memcache-get, get, put, query";
-
-static const struct load_row {
-    const char *name;
-    void (*make)(struct arena *a, const char *app, struct load *l);
-} rows[] = {
-    {"null", make_null},   {"get", make_get},
-    {"put", make_put},     {"memcache-get", make_memcache},
-    {"query", make_query},
+enum {
+    READ_MAX = 256 * 1024,
+    /* Latency in 128 linear steps per power of two: under 1 % off. */
+    HIST_SUB = 128,
+    HIST_SLOTS = 40 * HIST_SUB,
 };
 
-bool load_make(struct arena *a, const char *name, const char *app,
-               struct load *out)
+struct conn {
+    int fd;
+    size_t next; /* index of the request to send */
+    int64_t sent;
+    uint8_t *in;
+    size_t n;
+};
+
+struct worker {
+    const struct load_options *o;
+    pthread_t thread;
+    struct conn *conns;
+    int n_conns;
+    int64_t until;
+    uint64_t answers, errors;
+    uint64_t hist[HIST_SLOTS];
+    char first_error[200];
+};
+
+static int slot_of(uint64_t ns)
 {
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (strcmp(rows[i].name, name) != 0)
-            continue;
-        *out = (struct load){
-            .setup = ARENA_ARRAY(a, struct bytes, VARIANTS),
-            .requests = ARENA_ARRAY(a, struct bytes, VARIANTS),
-            .enveloped = true,
-        };
-        rows[i].make(a, app, out);
-        return true;
-    }
-    return false;
+    int shift = 0;
+
+    while (ns >> shift >= 2 * HIST_SUB)
+        shift++;
+    return (int)(shift * HIST_SUB + (ns >> shift));
 }
 
-void load_static(struct arena *a, const char *file, struct load *out)
+static double slot_value(int slot)
 {
-    *out = (struct load){
-        .requests = ARENA_ARRAY(a, struct bytes, 1),
-        .n_requests = 1,
-    };
-    out->requests[0] = bytes_str(arena_printf(
-        a, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\n\r\n",
-        file));
+    int shift = slot / HIST_SUB - 1;
+
+    if (shift < 0)
+        return slot;
+    return (double)((uint64_t)(slot - shift * HIST_SUB) << shift);
+}
+
+static double percentile(const uint64_t *hist, uint64_t total, double p)
+{
+    uint64_t want = (uint64_t)((double)total * p), seen = 0;
+
+    for (int i = 0; i < HIST_SLOTS; i++) {
+        seen += hist[i];
+        if (seen > want)
+            return slot_value(i) / 1000;
+    }
+    return 0;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+static int dial(const struct load_options *o)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)o->port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+    if (fd < 0 || inet_pton(AF_INET, o->host, &sa.sin_addr) != 1)
+        die("cannot make a socket for %s", o->host);
+    if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+        die("cannot reach %s:%d: %s", o->host, o->port, strerror(errno));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    return fd;
+}
+
+/* False when there is nothing left to send. */
+static bool send_next(struct worker *w, struct conn *c)
+{
+    const struct load_requests *r = &w->o->requests;
+    struct bytes req;
+
+    if (c->next >= r->n) {
+        if (r->once)
+            return false;
+        c->next = 0;
+    }
+    req = r->list[c->next];
+    c->next += r->once ? (size_t)w->o->conns : 1;
+    c->sent = now_ns();
+    while (req.n > 0) {
+        ssize_t n = write(c->fd, req.p, req.n);
+
+        if (n < 0)
+            die("writing to the server: %s", strerror(errno));
+        req = bytes_from(req, (size_t)n);
+    }
+    return true;
+}
+
+/*
+ * Whether in[0..n) is a whole answer: its length, or 0 when more must come.
+ * Servers measured here send Content-Length.
+ */
+static size_t answer_size(const struct conn *c, struct bytes *body)
+{
+    uint8_t *end = memmem(c->in, c->n, "\r\n\r\n", 4);
+    char *length;
+    size_t head, n;
+
+    if (!end)
+        return 0;
+    head = (size_t)(end - c->in) + 4;
+    *end = '\0';
+    length = strcasestr((char *)c->in, "\r\ncontent-length:");
+    *end = '\r';
+    if (!length)
+        die("an answer without Content-Length");
+    n = strtoul(length + 17, NULL, 10);
+    *body = BYTES(c->in + head, n);
+    return c->n >= head + n ? head + n : 0;
+}
+
+static void note_error(struct worker *w, struct bytes text)
+{
+    if (w->errors++ == 0)
+        snprintf(w->first_error, sizeof(w->first_error), "%.*s",
+                 BYTES_FMT(text));
+}
+
+static void check_answer(struct worker *w, const struct conn *c,
+                         struct bytes body)
+{
+    struct pb_reader r = PB_READER(body);
+    struct bytes detail = BYTES_NONE;
+
+    if (memcmp(c->in, "HTTP/1.1 200", 12) != 0) {
+        note_error(w, BYTES(c->in, c->n < 60 ? c->n : 60));
+        return;
+    }
+    while (w->o->rpc && pb_next(&r)) {
+        if (r.field != 1) {
+            pb_find_bytes(r.bytes, 2, &detail);
+            note_error(w, detail);
+            return;
+        }
+    }
+    if (w->o->rpc && r.bad)
+        note_error(w, BYTES_LIT("an answer that is no remote_api.Response"));
+}
+
+/* False when the connection has done its share. */
+static bool on_readable(struct worker *w, struct conn *c)
+{
+    struct bytes body = BYTES_NONE;
+    ssize_t n = read(c->fd, c->in + c->n, READ_MAX - c->n);
+
+    if (n <= 0)
+        die("the server closed a connection: %s",
+            n < 0 ? strerror(errno) : "end of stream");
+    c->n += (size_t)n;
+    if (!answer_size(c, &body))
+        return true;
+    w->hist[slot_of((uint64_t)(now_ns() - c->sent))]++;
+    w->answers++;
+    check_answer(w, c, body);
+    c->n = 0;
+    return clock_mono() < w->until && send_next(w, c);
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct epoll_event ev[64];
+    int ep = epoll_create1(EPOLL_CLOEXEC), open = 0;
+
+    for (int i = 0; i < w->n_conns; i++) {
+        ev[0] =
+            (struct epoll_event){.events = EPOLLIN, .data.ptr = &w->conns[i]};
+        epoll_ctl(ep, EPOLL_CTL_ADD, w->conns[i].fd, &ev[0]);
+        open += send_next(w, &w->conns[i]);
+    }
+    while (open > 0) {
+        int n = epoll_wait(ep, ev, 64, 1000);
+
+        for (int i = 0; i < n; i++)
+            open -= !on_readable(w, ev[i].data.ptr);
+    }
+    close(ep);
+    return NULL;
+}
+
+static uint64_t stat_cpu(const char *pid, int *parent)
+{
+    char path[64], text[1024], *at;
+    uint64_t user = 0, sys = 0;
+    size_t n;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+    f = fopen(path, "r");
+    if (!f)
+        return 0;
+    n = fread(text, 1, sizeof(text) - 1, f);
+    fclose(f);
+    text[n] = '\0';
+    at = strrchr(text, ')'); /* the name may hold anything */
+    if (!at || sscanf(at,
+                      ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u "
+                      "%lu %lu",
+                      parent, &user, &sys) != 3)
+        return 0;
+    return (user + sys) * (uint64_t)(CLOCK_SEC / sysconf(_SC_CLK_TCK));
+}
+
+uint64_t load_cpu(int pid)
+{
+    uint64_t sum = 0;
+    struct dirent *e;
+    DIR *d = opendir("/proc");
+
+    while (d && (e = readdir(d)) != NULL) {
+        int parent = 0;
+        uint64_t cpu;
+
+        if (e->d_name[0] < '0' || e->d_name[0] > '9')
+            continue;
+        cpu = stat_cpu(e->d_name, &parent);
+        if (atoi(e->d_name) == pid || parent == pid)
+            sum += cpu;
+    }
+    if (d)
+        closedir(d);
+    return sum;
+}
+
+static void share_out(const struct load_options *o, struct worker *workers,
+                      struct conn *conns)
+{
+    int given = 0;
+
+    for (int i = 0; i < o->conns; i++) {
+        conns[i].fd = dial(o);
+        conns[i].in = malloc(READ_MAX);
+        conns[i].next = o->requests.once
+                            ? (size_t)i
+                            : (size_t)i * o->requests.n / (size_t)o->conns;
+    }
+    for (int i = 0; i < o->threads; i++) {
+        int n = (o->conns - given) / (o->threads - i);
+
+        workers[i].o = o;
+        workers[i].conns = conns + given;
+        workers[i].n_conns = n;
+        given += n;
+    }
+}
+
+static void sum_up(struct worker *workers, int n, struct load_result *r)
+{
+    uint64_t hist[HIST_SLOTS] = {0};
+
+    for (int i = 0; i < n; i++) {
+        r->answers += workers[i].answers;
+        r->errors += workers[i].errors;
+        if (workers[i].errors && !r->first_error[0])
+            strcpy(r->first_error, workers[i].first_error);
+        for (int k = 0; k < HIST_SLOTS; k++)
+            hist[k] += workers[i].hist[k];
+    }
+    r->p50 = percentile(hist, r->answers, 0.50);
+    r->p99 = percentile(hist, r->answers, 0.99);
+}
+
+void load_run(const struct load_options *given, struct load_result *r)
+{
+    struct load_options o = *given;
+    struct worker *workers;
+    struct conn *conns;
+    int64_t started;
+    uint64_t cpu;
+
+    if (o.threads > o.conns)
+        o.threads = o.conns;
+    workers = calloc((size_t)o.threads, sizeof(*workers));
+    conns = calloc((size_t)o.conns, sizeof(*conns));
+    share_out(&o, workers, conns);
+    *r = (struct load_result){0};
+    cpu = o.pid ? load_cpu(o.pid) : 0;
+    started = clock_mono();
+    for (int i = 0; i < o.threads; i++) {
+        workers[i].until = o.requests.once
+                               ? INT64_MAX
+                               : started + (int64_t)(o.seconds * CLOCK_SEC);
+        pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+    }
+    for (int i = 0; i < o.threads; i++)
+        pthread_join(workers[i].thread, NULL);
+    r->seconds = (double)(clock_mono() - started) / CLOCK_SEC;
+    sum_up(workers, o.threads, r);
+    if (o.pid && r->answers)
+        r->server_cpu = (double)(load_cpu(o.pid) - cpu) / (double)r->answers;
+    for (int i = 0; i < o.conns; i++) {
+        close(conns[i].fd);
+        free(conns[i].in);
+    }
+    free(conns);
+    free(workers);
 }

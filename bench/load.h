@@ -1,31 +1,50 @@
 /*
- * load - prepared requests for the load generator.
+ * load - many keep-alive connections, each with one request in flight.
  *
- * A load is a name, what has to be in place before (setup), and a number of
- * whole HTTP requests that are sent in turn.  Everything is made before the
- * clock starts.
+ * A closed loop: a connection sends its next prepared request the moment the
+ * answer to the last one is complete, so the rate is what the server sustains
+ * at that many clients, and the latency what a client feels.  Requests are
+ * bytes made beforehand (envelope.h); sending one is a write() and reading the
+ * answer a read(), so that on a shared machine the generator takes as little
+ * of it as it can.
  */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
-#include "base/buf.h"
+#include "base/bytes.h"
 
-struct load {
-    struct bytes *setup; /* sent once each, in order */
-    size_t n_setup;
-    struct bytes *requests;
-    size_t n_requests;
-    bool enveloped; /* answers are remote_api Responses */
+#include <stdint.h>
+
+struct load_requests {
+    struct bytes *list; /* whole HTTP requests */
+    size_t n;           /* each connection walks them from its own place */
+    bool once;          /* stop after each has been sent once */
 };
 
-/* The load of that name for app `app`; false when there is none. */
-bool load_make(struct arena *a, const char *name, const char *app,
-               struct load *out);
+struct load_options {
+    const char *host; /* an IPv4 address */
+    int port;
+    int conns;
+    int threads;
+    double seconds;
+    int pid;  /* whose CPU time to charge; 0: nobody's */
+    bool rpc; /* answers are remote_api.Response: count their errors */
+    struct load_requests requests;
+};
 
-/* GET of a static file. */
-void load_static(struct arena *a, const char *path, struct load *out);
+struct load_result {
+    uint64_t answers;
+    uint64_t errors; /* HTTP status not 200, or an error in the envelope */
+    double seconds;
+    double p50, p99;   /* microseconds */
+    double server_cpu; /* microseconds of `pid` and its children an answer */
+    char first_error[200];
+};
 
-/* "null, memcache-get, ..." */
-extern const char load_names[];
+/* Run; the process ends with the reason when the server cannot be reached. */
+void load_run(const struct load_options *o, struct load_result *r);
+
+/* CPU microseconds a process and its direct children have used so far. */
+uint64_t load_cpu(int pid);
 
 #endif
