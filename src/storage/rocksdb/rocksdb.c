@@ -21,6 +21,7 @@ enum {
     READ_MEMORY_ONLY = 1,       /* rocksdb::kBlockCacheTier */
     LOG_WARNINGS = 2,           /* rocksdb::InfoLogLevel */
     BLOOM_BITS = 10,            /* one false answer in a hundred */
+    BLOCK = 8 * 1024,           /* a page of index rows in one or two */
 };
 
 /* Both caches start empty and grow up to this with use. */
@@ -50,6 +51,7 @@ static void set_tables(rocksdb_options_t *o, rocksdb_cache_t *blocks)
         t,
         rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
     rocksdb_block_based_options_set_format_version(t, 5);
+    rocksdb_block_based_options_set_block_size(t, BLOCK);
     rocksdb_options_set_block_based_table_factory(o, t);
     rocksdb_block_based_options_destroy(t);
 }
