@@ -291,6 +291,9 @@ int memcache_conn_store(struct ctx *ctx, struct memcache_conn *conn,
     memcached_return_t r = MEMCACHED_FAILURE;
     int rc;
 
+    /* An app may send any number; memcached never gets that far. */
+    if (verb == MEMCACHE_CAS && cas >= MEMCACHE_CAS_LIMIT)
+        return ERR_CONFLICT;
     rc = set_wait(ctx, conn);
     if (rc)
         return rc;

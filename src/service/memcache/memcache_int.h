@@ -168,11 +168,14 @@ int memcache_op_delete(struct ctx *ctx, struct memcache_call *c,
                        const struct memcache_key *key, uint32_t lock_seconds,
                        int32_t *status);
 
-/* The id an app gets for memcached's `cas`, and back: mixed with the
- * generation, for memcached counts from 1 again when it restarts. */
+/* libmemcached has no room for more than 18 digits of a cas. */
+#define MEMCACHE_CAS_LIMIT UINT64_C(1000000000000000000)
+
+/* The id an app gets for memcached's `cas`, and back: mixed with 59 bits of
+ * the generation, for memcached counts from 1 again when it restarts. */
 static inline uint64_t memcache_cas_id(uint64_t cas, uint64_t generation)
 {
-    return cas ^ generation;
+    return cas ^ generation >> 5;
 }
 
 /* What an increment did to a counter. */
