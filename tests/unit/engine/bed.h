@@ -4,6 +4,7 @@
 #ifndef TESTS_UNIT_ENGINE_BED_H
 #define TESTS_UNIT_ENGINE_BED_H
 
+#include "base/errinj.h"
 #include "engine/engine.h"
 #include "engine/txn.h"
 #include "make.h"
@@ -63,6 +64,29 @@ static inline void bed_close(struct bed *b)
     bed_stop(b);
     arena_release(&b->arena);
 }
+
+/* Run a body over every backend of the engine's tests. */
+static inline void bed_each(void (*body)(struct bed *b))
+{
+    static const char *const backends[] = {"memory", "rocksdb"};
+
+    for (size_t i = 0; i < sizeof(backends) / sizeof(*backends); i++) {
+        struct bed b;
+
+        bed_open(&b, backends[i]);
+        body(&b);
+        errinj_clear();
+        bed_close(&b);
+    }
+}
+
+#define ON_EACH_BACKEND(name_)                                                 \
+    static void name_##_on(struct bed *b);                                     \
+    static void name_(void **state)                                            \
+    {                                                                          \
+        bed_each(name_##_on);                                                  \
+    }                                                                          \
+    static void name_##_on(struct bed *b)
 
 static inline struct key bed_key(struct bed *b, struct bytes ref)
 {

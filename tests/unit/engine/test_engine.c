@@ -1,31 +1,6 @@
 #include "bed.h"
 
-#include "base/errinj.h"
-
 #include <pthread.h>
-
-/* Every test runs over each of these. */
-static const char *const backends[] = {"memory", "rocksdb"};
-
-static void each_backend(void (*body)(struct bed *b))
-{
-    for (size_t i = 0; i < sizeof(backends) / sizeof(*backends); i++) {
-        struct bed b;
-
-        bed_open(&b, backends[i]);
-        body(&b);
-        errinj_clear();
-        bed_close(&b);
-    }
-}
-
-#define ON_EACH_BACKEND(name_)                                                 \
-    static void name_##_on(struct bed *b);                                     \
-    static void name_(void **state)                                            \
-    {                                                                          \
-        each_backend(name_##_on);                                              \
-    }                                                                          \
-    static void name_##_on(struct bed *b)
 
 ON_EACH_BACKEND(what_is_put_can_be_got_and_deleted)
 {
