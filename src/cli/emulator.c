@@ -245,9 +245,14 @@ static int reap(struct emulator *em)
 
 static int restart_memcached(struct emulator *em)
 {
+    int rc;
+
     if (em->memcached_pid || clock_mono() - em->memcached_since < RESTART_WAIT)
         return 0;
-    return start_memcached(em);
+    rc = start_memcached(em);
+    if (rc == 0)
+        fprintf(stderr, "appscale emulator: memcached is back\n");
+    return rc;
 }
 
 /* ---- running ---- */

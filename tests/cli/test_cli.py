@@ -1,0 +1,273 @@
+"""The command line against a controller that only pretends."""
+import io
+import json
+import os
+import tarfile
+
+import pytest
+
+from lib import paths
+from lib.controller import FakeController
+from lib.process import Process, run
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / 'root'
+
+
+@pytest.fixture
+def controller(root):
+    with FakeController(str(root)) as c:
+        yield c
+
+
+@pytest.fixture
+def app(tmp_path):
+    """A small application in a folder whose name is a project id."""
+    folder = tmp_path / 'guest'
+    folder.mkdir()
+    (folder / 'app.yaml').write_text(
+        'runtime: python311\nhandlers:\n- url: /s\n  static_dir: static\n')
+    (folder / 'main.py').write_text('app = None\n')
+    (folder / '.secret').write_text('left out')
+    return folder
+
+
+@pytest.fixture
+def appscale(root, tmp_path):
+    """Runs a command; the installation hosts Python and nothing else."""
+    runtimes = tmp_path / 'runtimes'
+    (runtimes / 'python').mkdir(parents=True)
+
+    def call(*args, **kwargs):
+        return run([paths.APPSCALE, *args, '--root', root], check=False,
+                   env={'NO_COLOR': '1', 'APPSCALE_RUNTIMES': str(runtimes)},
+                   **kwargs)
+    return call
+
+
+def unpacked(controller):
+    (data,) = controller.uploads.values()
+    return tarfile.open(fileobj=io.BytesIO(data), mode='r:gz')
+
+
+def test_deploy_packs_uploads_creates_and_prints_the_address(
+        controller, app, appscale):
+    (app / 'index.yaml').write_text('indexes:\n- kind: G\n')
+    done = appscale('deploy', app, '--version', 'v1')
+    assert done.returncode == 0, done.stderr
+    assert 'http://guest.localhost:8080' in done.stdout
+    assert 'Building' in done.stderr
+    version = controller.versions['guest/default/v1']
+    assert version['runtime'] == 'python311'
+    assert version['handlers'][0]['staticFiles']['path'] == 'static/\\1'
+    assert unpacked(controller).getnames() == [
+        'app.yaml', 'index.yaml', 'main.py']
+    assert controller.indexes == {'guest': 'indexes:\n- kind: G\n'}
+
+
+def test_an_unchanged_folder_is_not_sent_twice(controller, app, appscale):
+    assert appscale('deploy', app, '--version', 'v1').returncode == 0
+    os.utime(app / 'main.py', (1, 1))
+    assert appscale('deploy', app, '--version', 'v2').returncode == 0
+    sent = [c for c in controller.calls if c.startswith('POST /v1/uploads')]
+    assert len(sent) == 1
+    assert set(controller.versions) == {'guest/default/v1', 'guest/default/v2'}
+
+
+def test_a_large_archive_travels_in_pieces_and_goes_on_where_it_stopped(
+        controller, app, appscale):
+    (app / 'noise').write_bytes(os.urandom(9 << 20))
+    assert appscale('deploy', app).returncode == 0
+    sent = [c for c in controller.calls if c.startswith('POST /v1/uploads')]
+    assert len(sent) == 3
+    (sha, data), = controller.uploads.items()
+    controller.uploads[sha] = data[:5 << 20]
+    controller.calls.clear()
+    assert appscale('deploy', app).returncode == 0
+    assert controller.uploads[sha] == data
+    sent = [c for c in controller.calls if c.startswith('POST /v1/uploads')]
+    assert len(sent) == 2
+
+
+def test_project_comes_from_option_then_file_then_folder(
+        controller, app, appscale):
+    (app / 'app.yaml').write_text('runtime: python311\nproject: named\n')
+    assert appscale('deploy', app, '--version', 'a').returncode == 0
+    assert appscale('deploy', app, '--version', 'a', '--project',
+                    'given').returncode == 0
+    assert set(controller.versions) == {'named/default/a', 'given/default/a'}
+    odd = app.rename(app.parent / 'Not_A_Project')
+    (odd / 'app.yaml').write_text('runtime: python311\n')
+    done = appscale('deploy', odd)
+    assert done.returncode == 2
+    assert '--project ID' in done.stderr
+
+
+def test_no_promote_leaves_the_traffic(controller, app, appscale):
+    done = appscale('deploy', app, '--version', 'v1', '--no-promote', '--json')
+    assert controller.versions['guest/default/v1']['promote'] == 'false'
+    assert json.loads(done.stdout) == {
+        'project': 'guest', 'service': 'default', 'version': 'v1',
+        'url': 'http://v1-dot-guest.localhost'}
+
+
+@pytest.mark.parametrize('name, text, story', [
+    ('app.yaml', 'runtime: python311\nfoo: 1\n',
+     "app.yaml:2:1: Unexpected attribute 'foo' for object of type "
+     'AppInfoExternal.'),
+    ('app.yaml', 'runtime: cobol85\n', "'cobol85' is not a runtime"),
+    ('app.yaml', 'runtime: java21\n',
+     'Available: python (such as python311).'),
+    ('index.yaml', 'indexes:\n- ancestor: yes\n',
+     'index.yaml:2:3: Missing required value "kind"'),
+    ('.gcloudignore', '#!include:nowhere\n', 'includes nowhere'),
+])
+def test_a_bad_file_stops_the_deploy_before_anything_happens(
+        controller, app, appscale, name, text, story):
+    (app / name).write_text(text)
+    done = appscale('deploy', app)
+    assert done.returncode == 4
+    assert story in done.stderr
+    assert 'Next:' in done.stderr
+    assert not controller.apps and not controller.uploads
+
+
+def test_a_failed_build_is_told_in_its_own_words(controller, app, appscale):
+    controller.operation_error = 'pip: no such package\nlast line'
+    done = appscale('deploy', app)
+    assert done.returncode == 1
+    assert 'pip: no such package\nlast line' in done.stderr
+    assert 'what ran before goes on running' in done.stderr
+
+
+def test_the_apis_refusal_is_passed_on(controller, app, appscale):
+    controller.fail['POST /v1/apps'] = (507, 'The disk is full.')
+    done = appscale('deploy', app)
+    assert done.returncode == 1
+    assert 'The disk is full.' in done.stderr
+
+
+def test_without_a_platform_every_client_says_so(root, app, appscale):
+    for args in (['status'], ['deploy', app], ['undeploy', 'guest'],
+                 ['logs'], ['create-user', 'a@example.com']):
+        done = appscale(*args)
+        assert done.returncode == 3, args
+        assert 'Next: appscale up' in done.stderr
+    done = appscale('down')
+    assert done.returncode == 0
+    assert 'was not up' in done.stdout
+
+
+def test_status_shows_processes_failures_and_applications(
+        controller, app, appscale):
+    appscale('deploy', app, '--version', 'v1')
+    done = appscale('status')
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ['server', 'ready', '42', '2', 'h', '1', '9.0', 'MB'] in rows
+    assert ['guest', 'default', 'v1', '1',
+            'http://guest.localhost:8080'] in rows
+    assert 'bind() failed' in done.stdout
+    assert json.loads(appscale('status', '--json').stdout)['ready'] is True
+
+
+def test_undeploy_keeps_the_data_unless_told(controller, app, appscale):
+    appscale('deploy', app)
+    done = appscale('undeploy', 'guest', '--data')
+    assert done.returncode == 2 and 'guest' in controller.apps
+    assert appscale('undeploy', 'guest').returncode == 0
+    assert controller.calls[-1] == 'data=None'
+    done = appscale('undeploy', 'guest')
+    assert done.returncode == 1
+    assert 'There is no project guest.' in done.stderr
+
+
+def test_create_user_makes_up_a_password_and_shows_it_once(
+        controller, appscale):
+    done = appscale('create-user', 'a@example.com', '--admin')
+    user = controller.users['a@example.com']
+    assert user['admin'] is True
+    assert len(user['password']) == 20
+    assert f'Password: {user["password"]}' in done.stdout
+    done = appscale('create-user', 'a@example.com')
+    assert done.returncode == 1
+    assert '--replace' in done.stderr
+
+
+def test_create_user_reads_a_password_from_standard_input(controller, root):
+    import subprocess
+    done = subprocess.run(
+        [paths.APPSCALE, 'create-user', 'a@example.com', '--password-stdin',
+         '--root', str(root)], input='correct horse\n', text=True,
+        capture_output=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    assert controller.users['a@example.com']['password'] == 'correct horse'
+    assert 'correct horse' not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('email', ['a', '@b', 'a@', 'a@b@c', 'a b@c'])
+def test_create_user_refuses_what_is_no_address(controller, appscale, email):
+    assert appscale('create-user', email).returncode == 2
+    assert not controller.users
+
+
+def test_logs_of_a_process_and_of_a_project(controller, app, appscale):
+    assert appscale('logs', '-n', '2').stdout == 'two\nthree\n'
+    done = appscale('logs', 'nobody')
+    assert done.returncode == 1 and 'nobody' in done.stderr
+    appscale('deploy', app)
+    assert appscale('logs', 'guest').stdout == 'guest None\n'
+    assert appscale('logs', 'guest', '--service', 's').stdout == 'guest s\n'
+    assert appscale('logs', '--service', 's').returncode == 2
+
+
+def test_logs_follow_prints_each_new_line_once(controller, root):
+    p = Process([paths.APPSCALE, 'logs', '-f', '--root', root], name='logs')
+    try:
+        p.wait_line('^three$')
+        with controller.lock:
+            controller.logs['controller'] += ['three', 'four']
+        p.wait_line('^four$')
+        assert p.output() == 'one\ntwo\nthree\nthree\nfour'
+    finally:
+        p.stop()
+
+
+def test_help_of_every_command(appscale):
+    listed = [line.split()[0] for line in appscale('help').stdout.split(
+        'Commands:\n')[1].split('\n\n')[0].splitlines()]
+    assert 'deploy' in listed and 'emulator' in listed
+    for name in listed:
+        done = appscale(name, '--help')
+        assert done.returncode == 0
+        assert done.stdout.startswith(f'usage: appscale {name}')
+
+
+@pytest.mark.parametrize('args', [
+    ['nonsense'], ['deploy'], ['deploy', '/nowhere'], ['status', 'x'],
+    ['status', '--nonsense'], ['emulator'], ['emulator', '--project', 'A_B'],
+    ['emulator', '--project', 'a', '--port', 'x'],
+    ['emulator', '/nowhere', '--project', 'a'], ['logs', '-n', '0'],
+])
+def test_what_is_not_understood_ends_with_status_2(appscale, args):
+    done = appscale(*args)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ''
+    assert 'Next: appscale' in done.stderr
+
+
+def test_init_writes_a_file_that_up_accepts_and_never_overwrites(
+        appscale, tmp_path):
+    assert appscale('init', cwd=tmp_path).returncode == 0
+    text = (tmp_path / 'AppScalefile').read_text()
+    assert '#http_port: 8080\n' in text
+    assert appscale('init', cwd=tmp_path).returncode == 1
+    assert (tmp_path / 'AppScalefile').read_text() == text
+
+
+def test_a_bad_appscalefile_stops_up_with_line_and_reason(appscale, tmp_path):
+    (tmp_path / 'AppScalefile').write_text('http_port: 8081\nhtp: 1\n')
+    done = appscale('up', cwd=tmp_path)
+    assert done.returncode == 4
+    assert "AppScalefile:2:1: Unknown setting 'htp'" in done.stderr

@@ -1,0 +1,201 @@
+"""A controller for the command line's tests: the Admin API without a platform.
+
+    with FakeController(root) as controller:
+        run([APPSCALE, 'deploy', ...])
+        controller.versions['guest/default/v1']
+
+It keeps what it is told in dictionaries, checks uploads as the real one does,
+and fails on demand: controller.fail['POST /v1/apps'] = (507, 'no space').
+"""
+import hashlib
+import http.server
+import json
+import os
+import re
+import socketserver
+import threading
+from urllib.parse import parse_qs, urlsplit
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def log_message(self, *args):
+        pass
+
+    def address_string(self):
+        return 'unix'
+
+    def _serve(self):
+        length = int(self.headers.get('Content-Length') or 0)
+        body = self.rfile.read(length)
+        url = urlsplit(self.path)
+        query = {k: v[0] for k, v in parse_qs(url.query).items()}
+        status, answer = self.server.controller.answer(
+            self.command, url.path, query, body)
+        out = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(out)))
+        self.end_headers()
+        self.wfile.write(out)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+
+def error(code, message):
+    return code, {'error': {'code': code, 'message': message}}
+
+
+class FakeController:
+    def __init__(self, root):
+        self.apps, self.versions, self.indexes = {}, {}, {}
+        self.uploads, self.users, self.operations = {}, {}, {}
+        self.logs = {'controller': ['one', 'two', 'three']}
+        self.fail = {}              # "METHOD /path": (status, message)
+        self.operation_error = None  # what the next version's build says
+        self.calls = []
+        os.makedirs(os.path.join(root, 'run'), exist_ok=True)
+        self.path = os.path.join(root, 'run', 'controller.sock')
+        self.server = _Server(self.path, _Handler)
+        self.server.controller = self
+        self.lock = threading.Lock()
+        self.thread = threading.Thread(target=self.server.serve_forever,
+                                       args=(0.02,), daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+
+    # What is served: a pattern, a method, a function of (query, body, groups).
+    def answer(self, method, path, query, body):
+        with self.lock:
+            self.calls.append(f'{method} {path}')
+            if f'{method} {path}' in self.fail:
+                return error(*self.fail[f'{method} {path}'])
+            for want, pattern, serve in ROUTES:
+                found = re.fullmatch(pattern, path)
+                if want == method and found:
+                    return serve(self, query, body, *found.groups())
+            return error(404, f'no such path: {method} {path}')
+
+    def _operation(self, project, done, **result):
+        name = f'apps/{project}/operations/{len(self.operations) + 1}'
+        self.operations[name] = {'name': name, 'done': True, **result}
+        if done:
+            return self.operations[name]
+        return {'name': name, 'done': False,
+                'metadata': {'ephemeralMessage': 'Building'}}
+
+    def status(self, query, body):
+        apps = [{'id': p, 'url': f'http://{p}.localhost:8080', 'services': [
+                    {'id': k.split('/')[1], 'version': v['id'], 'instances': 1,
+                     'url': f'http://{p}.localhost:8080'}
+                    for k, v in self.versions.items()
+                    if k.startswith(p + '/')]} for p in self.apps]
+        return 200, {
+            'version': '0.1.0', 'ready': True, 'url': 'http://localhost:8080',
+            'memoryUsage': 12_345_678, 'apps': apps, 'processes': [
+                {'name': 'server', 'state': 'ready', 'pid': 42, 'uptime': 7300,
+                 'restarts': 1, 'memoryUsage': 9_000_000},
+                {'name': 'nginx', 'state': 'failing', 'pid': 0, 'uptime': 0,
+                 'restarts': 9, 'lastError': ['bind() failed']}]}
+
+    def get_app(self, query, body, project):
+        if project not in self.apps:
+            return error(404, f'There is no project {project}.')
+        return 200, self.apps[project]
+
+    def post_app(self, query, body):
+        project = json.loads(body)['id']
+        self.apps[project] = {'id': project}
+        return 200, self._operation(project, True)
+
+    def delete_app(self, query, body, project):
+        if project not in self.apps:
+            return error(404, f'There is no project {project}.')
+        del self.apps[project]
+        self.calls.append(f'data={query.get("data")}')
+        return 200, self._operation(project, True)
+
+    def put_indexes(self, query, body, project):
+        self.indexes[project] = json.loads(body)['indexYaml']
+        return 200, {}
+
+    def post_version(self, query, body, project, service):
+        version = json.loads(body)
+        upload = version['deployment']['zip']['sourceUrl']
+        if upload.split('/')[1] not in self.uploads:
+            return error(400, 'The archive was not uploaded.')
+        if self.operation_error:
+            return 200, self._operation(
+                project, False,
+                error={'code': 13, 'message': self.operation_error})
+        self.versions[f'{project}/{service}/{version["id"]}'] = version
+        version['promote'] = query.get('promote', 'true')
+        return 200, self._operation(project, False, response={
+            'id': version['id'],
+            'versionUrl': f'http://{version["id"]}-dot-{project}.localhost'})
+
+    def get_operation(self, query, body, name):
+        return 200, self.operations[name]
+
+    def get_upload(self, query, body, sha):
+        data = self.uploads.get(sha)
+        if data is None:
+            return error(404, 'unknown')
+        complete = hashlib.sha256(data).hexdigest() == sha
+        return 200, {'size': len(data), 'complete': complete}
+
+    def post_upload(self, query, body, sha):
+        if len(body) > 8 << 20:
+            return error(413, 'A piece has at most 8 MiB.')
+        data = self.uploads.get(sha, b'')
+        if int(query['offset']) != len(data):
+            return error(400, f'Go on at {len(data)}.')
+        self.uploads[sha] = data + body
+        return self.get_upload(query, body, sha)
+
+    def post_user(self, query, body):
+        user = json.loads(body)
+        if user['email'] in self.users and not user['replace']:
+            return error(409, 'This account exists.')
+        self.users[user['email']] = user
+        return 200, {}
+
+    def get_platform_log(self, query, body):
+        if query['name'] not in self.logs:
+            return error(404, f'There is no process {query["name"]}.')
+        return 200, {'lines': self.logs[query['name']][-int(query['lines']):]}
+
+    def get_app_log(self, query, body, project):
+        return 200, {'lines': [f'{project} {query.get("service")}']}
+
+
+ROUTES = [
+    ('GET', r'/v1/platform/status', FakeController.status),
+    ('GET', r'/v1/platform/logs', FakeController.get_platform_log),
+    ('POST', r'/v1/platform/users', FakeController.post_user),
+    ('POST', r'/v1/apps', FakeController.post_app),
+    ('GET', r'/v1/apps/([^/]+)', FakeController.get_app),
+    ('DELETE', r'/v1/apps/([^/]+)', FakeController.delete_app),
+    ('GET', r'/v1/apps/([^/]+)/logs', FakeController.get_app_log),
+    ('PUT', r'/v1/apps/([^/]+)/indexes', FakeController.put_indexes),
+    ('POST', r'/v1/apps/([^/]+)/services/([^/]+)/versions',
+     FakeController.post_version),
+    ('GET', r'/v1/(apps/[^/]+/operations/[^/]+)',
+     FakeController.get_operation),
+    ('GET', r'/v1/uploads/([0-9a-f]{64})', FakeController.get_upload),
+    ('POST', r'/v1/uploads/([0-9a-f]{64})', FakeController.post_upload),
+]
