@@ -8,9 +8,12 @@
 #include "base/errinj.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "engine/engine.h"
 #include "net/http.h"
 #include "rpc/rpc.h"
+#include "service/memcache/memcache.h"
 #include "service/platform/platform.h"
+#include "service/user/users.h"
 #include "storage/storage.h"
 #include "wire/wire.h"
 
@@ -196,6 +199,35 @@ static struct bytes read_ticket(struct server *s)
     return BYTES(text, (size_t)n);
 }
 
+/* A whole file, at most 1 MiB, in the arena. */
+static struct bytes read_file(struct server *s, const char *option,
+                              const char *path)
+{
+    enum { FILE_MAX = 1024 * 1024 };
+    char *text = arena_alloc(&s->arena, FILE_MAX + 1);
+    FILE *f = fopen(path, "re");
+    size_t n;
+
+    if (!f)
+        die("--%s %s: %s", option, path, strerror(errno));
+    n = fread(text, 1, FILE_MAX + 1, f);
+    if (ferror(f) || n > FILE_MAX)
+        die("--%s %s: it cannot be read, or is larger than %d bytes", option,
+            path, FILE_MAX);
+    fclose(f);
+    return BYTES(text, n);
+}
+
+static void open_engine(struct server *s)
+{
+    must(s, engine_open(&s->ctx, s->env.storage, &s->env.engine));
+    must(s, engine_start(&s->ctx, s->env.engine));
+    if (s->o.index_yaml && s->o.project)
+        must(s,
+             engine_indexes_set(&s->ctx, s->env.engine, bytes_str(s->o.project),
+                                read_file(s, "index-yaml", s->o.index_yaml)));
+}
+
 static void open_services(struct server *s)
 {
     const struct storage_options so = {
@@ -206,13 +238,21 @@ static void open_services(struct server *s)
     s->env.domain = s->o.domain;
     s->env.emulator = s->o.emulator;
     must(s, storage_open(&s->ctx, &so, &s->env.storage));
+    open_engine(s);
     must(s, platform_open(&s->ctx, s->env.storage, read_ticket(s),
                           &s->env.platform));
+    must(s, users_open(&s->ctx, s->env.storage, &s->env.users));
+    if (s->o.memcached)
+        must(s, memcache_open(&s->ctx, s->o.memcached, &s->env.memcache));
 }
 
 static void close_services(struct server *s)
 {
+    memcache_close(s->env.memcache);
+    users_close(s->env.users);
     platform_close(s->env.platform);
+    engine_stop(s->env.engine);
+    engine_close(s->env.engine);
     storage_close(s->env.storage);
 }
 

@@ -5,6 +5,8 @@
 #include "rpc/rpc.h"
 
 #include "service/datastore/datastore.h"
+#include "service/memcache/memcache.h"
+#include "service/platform/platform.h"
 
 /* ---- appscale: the server itself ---- */
 
@@ -29,25 +31,19 @@ static const struct rpc_service appscale = {
 
 /* ---- datastore_v3 ---- */
 
-#define DATASTORE(name_, fn_, flags_)                                          \
-    {                                                                          \
-        .method = (name_), .raw = (fn_), .flags = (flags_),                    \
-        .request_max = DATASTORE_REQUEST_MAX                                   \
-    }
-
 static const struct rpc_method datastore_methods[] = {
-    DATASTORE("Get", datastore_get, RPC_INLINE | RPC_READ_ONLY),
-    DATASTORE("Put", datastore_put, RPC_POOL),
-    DATASTORE("Delete", datastore_delete, RPC_POOL),
-    DATASTORE("AllocateIds", datastore_allocate_ids, RPC_POOL),
-    DATASTORE("BeginTransaction", datastore_begin_transaction,
-              RPC_INLINE | RPC_READ_ONLY),
-    DATASTORE("Commit", datastore_commit, RPC_POOL),
-    DATASTORE("Rollback", datastore_rollback, RPC_POOL | RPC_READ_ONLY),
-    DATASTORE("GetIndices", datastore_get_indices, RPC_INLINE | RPC_READ_ONLY),
-    DATASTORE("CreateIndex", datastore_create_index, RPC_POOL),
-    DATASTORE("UpdateIndex", datastore_update_index, RPC_POOL),
-    DATASTORE("DeleteIndex", datastore_delete_index, RPC_POOL),
+    RPC_RAW("Get", datastore_get, RPC_INLINE | RPC_READ_ONLY),
+    RPC_RAW("Put", datastore_put, RPC_POOL),
+    RPC_RAW("Delete", datastore_delete, RPC_POOL),
+    RPC_RAW("AllocateIds", datastore_allocate_ids, RPC_POOL),
+    RPC_RAW("BeginTransaction", datastore_begin_transaction,
+            RPC_INLINE | RPC_READ_ONLY),
+    RPC_RAW("Commit", datastore_commit, RPC_POOL),
+    RPC_RAW("Rollback", datastore_rollback, RPC_POOL | RPC_READ_ONLY),
+    RPC_RAW("GetIndices", datastore_get_indices, RPC_INLINE | RPC_READ_ONLY),
+    RPC_RAW("CreateIndex", datastore_create_index, RPC_POOL),
+    RPC_RAW("UpdateIndex", datastore_update_index, RPC_POOL),
+    RPC_RAW("DeleteIndex", datastore_delete_index, RPC_POOL),
     {0},
 };
 
@@ -55,14 +51,69 @@ static const struct rpc_service datastore = {
     .name = "datastore_v3",
     .errors = datastore_errors,
     .methods = datastore_methods,
+    .request_max = DATASTORE_REQUEST_MAX,
+};
+
+/* ---- memcache ---- */
+
+#define MEMCACHE(name_, fn_, in_, out_)                                        \
+    RPC_TYPED(name_, fn_, memcache_Memcache##in_, memcache_Memcache##out_,     \
+              RPC_POOL)
+
+static const struct rpc_method memcache_methods[] = {
+    MEMCACHE("Get", memcache_get, GetRequest, GetResponse),
+    MEMCACHE("Set", memcache_set, SetRequest, SetResponse),
+    MEMCACHE("Delete", memcache_delete, DeleteRequest, DeleteResponse),
+    MEMCACHE("Increment", memcache_increment, IncrementRequest,
+             IncrementResponse),
+    MEMCACHE("BatchIncrement", memcache_batch_increment, BatchIncrementRequest,
+             BatchIncrementResponse),
+    MEMCACHE("FlushAll", memcache_flush_all, FlushRequest, FlushResponse),
+    MEMCACHE("Stats", memcache_stats, StatsRequest, StatsResponse),
+    {0},
+};
+
+static const struct rpc_service memcache = {
+    .name = "memcache",
+    .errors = memcache_errors,
+    .methods = memcache_methods,
+    .request_max = MEMCACHE_REQUEST_MAX,
+};
+
+/* ---- platform: the controller's ---- */
+
+#define PLATFORM(name_, fn_, in_, out_)                                        \
+    RPC_TYPED(name_, fn_, platform_##in_, platform_##out_,                     \
+              RPC_POOL | RPC_PLATFORM)
+
+static const struct rpc_method platform_methods[] = {
+    PLATFORM("Get", platform_get, GetRequest, GetResponse),
+    PLATFORM("Scan", platform_scan, ScanRequest, ScanResponse),
+    PLATFORM("Commit", platform_commit, CommitRequest, CommitResponse),
+    PLATFORM("SetTickets", platform_set_tickets, SetTicketsRequest, Void),
+    PLATFORM("CreateUser", platform_create_user, CreateUserRequest, Void),
+    PLATFORM("DeleteUser", platform_delete_user, DeleteUserRequest, Void),
+    PLATFORM("ListUsers", platform_list_users, Void, ListUsersResponse),
+    PLATFORM("Authenticate", platform_authenticate, AuthenticateRequest,
+             AuthenticateResponse),
+    PLATFORM("SetIndexes", platform_set_indexes, SetIndexesRequest, Void),
+    PLATFORM("DeleteAppData", platform_delete_app_data, DeleteAppDataRequest,
+             Void),
+    PLATFORM("Stats", platform_stats, Void, StatsResponse),
+    {0},
+};
+
+static const struct rpc_service platform = {
+    .name = "platform",
+    .errors = platform_errors,
+    .methods = platform_methods,
+    .request_max = RPC_REQUEST_MAX_LARGE,
 };
 
 /* ---- all of them ---- */
 
 const struct rpc_service *const rpc_services[] = {
-    &appscale,
-    &datastore,
-    NULL,
+    &appscale, &datastore, &memcache, &platform, NULL,
 };
 
 const struct http_route *const rpc_routes[] = {

@@ -172,14 +172,14 @@ static int64_t deadline_of(const struct http_exchange *x)
 
 static int rpc_limit(struct rpc_call *call)
 {
-    const struct rpc_method *m = call->entry->method;
-    size_t max = m->request_max ? m->request_max : RPC_REQUEST_MAX;
+    const struct rpc_service *s = call->entry->service;
+    size_t max = s->request_max ? s->request_max : RPC_REQUEST_MAX;
 
     call->ctx.deadline = deadline_of(call->x);
     if (call->request.n > max)
         return ctx_err(&call->ctx, ERR_TOO_LARGE,
                        "The request to API call %s.%s() was too large.",
-                       call->entry->service->name, m->method);
+                       s->name, call->entry->method->method);
     return 0;
 }
 

@@ -74,7 +74,6 @@ struct rpc_method {
     int (*typed)(struct ctx *ctx, const void *in, void *out);
     int (*raw)(struct ctx *ctx, struct bytes in, struct buf *out);
     unsigned flags;
-    size_t request_max; /* bytes, 0: RPC_REQUEST_MAX */
 };
 
 /* What Google's stubs take: 1 MiB, some services 32 (wire contract 1.6). */
@@ -88,6 +87,7 @@ struct rpc_service {
     const char *name;
     const struct rpc_err_map *errors; /* or NULL */
     const struct rpc_method *methods; /* ends with a row without a name */
+    size_t request_max; /* bytes of an inner request, 0: RPC_REQUEST_MAX */
 };
 
 /* Rows.  The conversion is checked: handlers differ in their message types
