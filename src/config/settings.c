@@ -33,8 +33,6 @@ const struct setting settings_table[] = {
     NUMBER(api_port, 6103, 1, 65535, "",
            "loopback port on which instances reach the services"),
     NUMBER(memcached_mb, 64, 8, 1048576, "MiB", "memory of memcached"),
-    NUMBER(storage_cache_mb, 64, 8, 1048576, "MiB",
-           "memory the store may use as cache"),
     NUMBER(instance_port_first, 20000, 1024, 65535, "",
            "first loopback port given to instances"),
     NUMBER(instance_port_last, 20999, 1024, 65535, "",

@@ -21,7 +21,6 @@ struct settings {
     const char *storage;
     int64_t api_port;
     int64_t memcached_mb;
-    int64_t storage_cache_mb;
     int64_t instance_port_first;
     int64_t instance_port_last;
     int64_t instances_max;
