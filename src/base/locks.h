@@ -25,6 +25,7 @@
     LOCK(STORAGE_KEYS, "which row keys commits have in hand")                   \
     LOCK(STORAGE_MEMORY, "the tree of the memory backend")                     \
     LOCK(STORAGE_CACHE, "a shard of the row cache")                            \
+    LOCK(CONTROL_INBOX, "requests of the Admin API on their way to the loop")  \
     LOCK(NET_LOOP, "the inbox of a network loop")
 
 enum lock_rank {

@@ -1,0 +1,48 @@
+/*
+ * proc - what the kernel tells about processes, from /proc.
+ *
+ * A process is known by its pid and its start time together: pids come again,
+ * the pair does not.  Every function answers from the moment; a process may be
+ * gone when it returns.
+ */
+#ifndef CONTROL_PROC_H
+#define CONTROL_PROC_H
+
+#include "base/bytes.h"
+
+#include <sys/types.h>
+
+struct arena;
+
+/* Clock ticks after boot at which `pid` started; 0 when there is no such
+ * process or it is a zombie. */
+uint64_t proc_start_time(pid_t pid);
+
+/* Resident bytes of every process of the session `sid`. */
+int64_t proc_session_memory(pid_t sid);
+
+/* Resident bytes of one process. */
+int64_t proc_memory(pid_t pid);
+
+/* Processes of the session `sid` that live. */
+int proc_session_count(pid_t sid);
+
+/* kill(2) every process of the session `sid`, whatever its group. */
+void proc_session_kill(pid_t sid, int sig);
+
+/* Whether the words of its command line or of its environment hold `mark`. */
+bool proc_has_mark(pid_t pid, const char *mark);
+
+/* Call fn(pid) for every session leader of our user. */
+void proc_each_leader(void (*fn)(pid_t pid, void *arg), void *arg);
+
+/*
+ * Who listens on the TCP port: "haproxy (pid 4711)", in the arena; NULL when
+ * nobody does or it does not show (another user's process).
+ */
+const char *proc_port_owner(struct arena *a, int port);
+
+/* Full path of a program found on PATH or in /usr/sbin; NULL when missing. */
+const char *proc_find_program(struct arena *a, const char *name);
+
+#endif
