@@ -1,0 +1,417 @@
+/*
+ * routing - make haproxy, then nginx, follow the model.
+ *
+ * haproxy goes first: nginx must never name a backend that is not there.  What
+ * leaves the model leaves nginx first because a version that goes is marked
+ * draining (nginx forgets it) before it is removed (haproxy forgets it).
+ *
+ * A round, as a list:
+ *
+ *     write  -> check -> replace -> reload -> confirm      haproxy
+ *     write  -> check -> replace -> reload -> confirm      nginx
+ *
+ * A program whose file has not changed is left alone.
+ */
+#include "control/routing.h"
+
+#include "base/log.h"
+#include "control/files.h"
+#include "control/haproxy_ask.h"
+#include "control/job.h"
+#include "control/proc.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    CHECK_LIMIT = 20 * 1000 * 1000,
+    CONFIRM_LIMIT = 20 * 1000 * 1000,
+    CONFIRM_AGAIN_MS = 10,
+    CONF_MAX = 16 * 1024 * 1024,
+};
+
+struct waiter {
+    routing_fn *fn;
+    void *arg;
+    struct waiter *next;
+};
+
+/* One of the two programs. */
+struct side {
+    const char *name; /* also of the process */
+    const char *file; /* below the root */
+    void (*generate)(const struct control *ctl, struct buf *out);
+    int reload_signal;
+    const char *check[4];   /* in front of the file's name */
+    const char *generation; /* it stands behind this in the file */
+    void (*confirm)(struct routing *r);
+};
+
+struct routing {
+    struct control *ctl;
+    const struct side *side; /* the one at work; NULL between rounds */
+    char generation[ROUTING_GENERATION + 1];
+    int64_t give_up; /* clock_mono() */
+    uv_timer_t timer;
+    struct waiter *now, *later;
+};
+
+static void side_begin(struct routing *r, const struct side *side);
+static void haproxy_confirm(struct routing *r);
+static void nginx_confirm(struct routing *r);
+
+static const struct side sides[] = {
+    {
+        .name = "haproxy",
+        .file = "run/haproxy.cfg",
+        .generate = haproxy_conf,
+        .reload_signal = SIGUSR2, /* the master starts a new worker */
+        .check = {"-c", "-q", "-f"},
+        .generation = "    description ",
+        .confirm = haproxy_confirm,
+    },
+    {
+        .name = "nginx",
+        .file = "run/nginx.conf",
+        .generate = nginx_conf,
+        .reload_signal = SIGHUP,
+        .check = {"-t", "-q", "-c"},
+        .generation = "location = /generation {\n            return 200 \"",
+        .confirm = nginx_confirm,
+    },
+    {.name = NULL},
+};
+
+const char *routing_backend(struct arena *a, const struct version *v)
+{
+    return arena_printf(a, "%s:%s:%s:%s", v->service->app->id, v->service->id,
+                        v->id, v->deployment);
+}
+
+const char *routing_url(const struct control *ctl, struct arena *a,
+                        const struct app *app)
+{
+    const char *port =
+        ctl->settings.http_port == 80
+            ? ""
+            : arena_printf(a, ":%d", (int)ctl->settings.http_port);
+
+    return arena_printf(a, "http://%s.%s%s", app->id, ctl->settings.domain,
+                        port);
+}
+
+void routing_generation(const struct buf *text,
+                        char out[ROUTING_GENERATION + 1])
+{
+    unsigned char sum[ROUTING_GENERATION / 2];
+
+    crypto_generichash(sum, sizeof(sum), text->p, text->n, NULL, 0);
+    sodium_bin2hex(out, ROUTING_GENERATION + 1, sum, sizeof(sum));
+}
+
+static struct process *side_process(const struct routing *r)
+{
+    return r->side == &sides[0] ? r->ctl->haproxy : r->ctl->nginx;
+}
+
+/* ---- the end of a round ---- */
+
+static void waiters_tell(struct routing *r, struct ctx *ctx, int rc)
+{
+    struct waiter *w = r->now;
+
+    r->now = NULL;
+    while (w) {
+        struct waiter *next = w->next;
+
+        w->fn(ctx, rc, w->arg);
+        free(w);
+        w = next;
+    }
+}
+
+static void round_begin(struct routing *r)
+{
+    if (r->side || !r->later)
+        return;
+    r->now = r->later;
+    r->later = NULL;
+    side_begin(r, &sides[0]);
+}
+
+static void round_end(struct routing *r, struct ctx *ctx, int rc)
+{
+    r->side = NULL;
+    if (rc)
+        log_error(ctx, "routing.failed", "why", ctx_err_text(ctx, rc));
+    waiters_tell(r, ctx, rc);
+    round_begin(r);
+}
+
+static void round_fail(struct routing *r, int code, const char *what,
+                       const char *why)
+{
+    struct arena a = ARENA_INIT;
+    struct ctx ctx;
+
+    ctx_init(&ctx, &a);
+    ctx_err(&ctx, code, "%s: %s", what, why);
+    round_end(r, &ctx, code);
+    arena_release(&a);
+}
+
+static void side_done(struct routing *r)
+{
+    const struct side *next = r->side + 1;
+    struct arena a = ARENA_INIT;
+    struct ctx ctx;
+
+    if (next->name) {
+        side_begin(r, next);
+        return;
+    }
+    ctx_init(&ctx, &a);
+    round_end(r, &ctx, 0);
+    arena_release(&a);
+}
+
+/* ---- confirm: does the running program answer with the new file? ---- */
+
+static void confirm_due(uv_timer_t *t)
+{
+    struct routing *r = t->data;
+
+    r->side->confirm(r);
+}
+
+static void confirmed(struct routing *r, struct bytes generation)
+{
+    if (bytes_eq_str(generation, r->generation)) {
+        side_done(r);
+    } else if (r->ctl->stopping || clock_mono() > r->give_up) {
+        round_fail(r, ERR_UNAVAILABLE, r->side->name,
+                   "does not answer with its new configuration; its log may "
+                   "tell why");
+    } else {
+        uv_timer_start(&r->timer, confirm_due, CONFIRM_AGAIN_MS, 0);
+    }
+}
+
+static void on_info(struct bytes answer, void *arg)
+{
+    confirmed(arg, haproxy_info(answer, "description"));
+}
+
+static void haproxy_confirm(struct routing *r)
+{
+    struct arena a = ARENA_INIT;
+
+    haproxy_ask(&r->ctl->loop,
+                control_path(r->ctl, &a, "run/haproxy.admin.sock"), "show info",
+                on_info, r);
+    arena_release(&a);
+}
+
+static void on_generation(const struct http_client_response *res, void *arg)
+{
+    confirmed(arg, res->status == 200 ? res->body : BYTES_NONE);
+}
+
+static void nginx_confirm(struct routing *r)
+{
+    static const struct http_header close[] = {
+        {BYTES_LIT("Connection"), BYTES_LIT("close")},
+    };
+    struct arena a = ARENA_INIT;
+    struct http_client_request req = {
+        .url = "http://nginx/generation",
+        .unix_path = control_path(r->ctl, &a, "run/nginx.sock"),
+        .headers = close, /* the next question may be for a new worker */
+        .n_headers = 1,
+        .timeout = CLOCK_SEC,
+    };
+
+    http_client_send(r->ctl->http, &req, on_generation, r);
+    arena_release(&a);
+}
+
+/* ---- write, check, replace, reload ---- */
+
+static void side_load(struct routing *r, bool changed)
+{
+    struct process *p = side_process(r);
+
+    r->give_up = clock_mono() + CONFIRM_LIMIT;
+    if (p->state == PROCESS_STOPPED)
+        process_start(p);
+    else if (changed)
+        child_signal(&p->child, r->side->reload_signal);
+    r->side->confirm(r);
+}
+
+/* What the program said about its file, and the exit status. */
+static void check_failed(struct routing *r, int rc, const char *why)
+{
+    struct arena a = ARENA_INIT;
+    struct bytes said =
+        files_tail(&a,
+                   control_log_path(
+                       r->ctl, &a, arena_printf(&a, "%s.check", r->side->name)),
+                   4);
+
+    round_fail(r, rc,
+               arena_printf(&a, "%s refuses its new configuration (%s)",
+                            r->side->name, why),
+               arena_cstr(&a, said));
+    arena_release(&a);
+}
+
+static void on_checked(int rc, const char *why, void *arg)
+{
+    struct routing *r = arg;
+    struct arena a = ARENA_INIT;
+    const char *file = control_path(r->ctl, &a, r->side->file);
+    bool failed = rc != 0;
+
+    if (!failed && rename(arena_printf(&a, "%s.check", file), file) != 0) {
+        rc = ERR_IO;
+        why = "cannot replace the file";
+        failed = true;
+    }
+    arena_release(&a);
+    if (failed)
+        check_failed(r, rc, why);
+    else
+        side_load(r, true);
+}
+
+static int check_start(struct ctx *ctx, struct routing *r, const char *file)
+{
+    const struct side *s = r->side;
+    const char *log = control_log_path(
+        r->ctl, ctx->arena, arena_printf(ctx->arena, "%s.check", s->name));
+    const char *program = proc_find_program(ctx->arena, s->name);
+    struct child_spec spec = {.log = log};
+
+    if (!program)
+        return ctx_err(ctx, ERR_NOT_FOUND, "the program %s is missing",
+                       s->name);
+    unlink(log);
+    spec.argv =
+        WORDS(ctx->arena, program, s->check[0], s->check[1], s->check[2], file);
+    spec.env = control_env(r->ctl, ctx->arena, "check", NULL);
+    return job_start(ctx, &r->ctl->loop, &spec, CHECK_LIMIT, on_checked, r,
+                     NULL);
+}
+
+/* Each generated file says its generation, in its program's own words. */
+static void generation_of(struct routing *r, const struct buf *text)
+{
+    const char *mark = r->side->generation;
+    const char *at = memmem(text->p, text->n, mark, strlen(mark));
+
+    if (!at)
+        BUG("a generated file has no generation");
+    memcpy(r->generation, at + strlen(mark), ROUTING_GENERATION);
+    r->generation[ROUTING_GENERATION] = '\0';
+}
+
+static void side_begin(struct routing *r, const struct side *side)
+{
+    struct arena a = ARENA_INIT;
+    struct buf text = BUF_IN(&a);
+    struct bytes old = BYTES_NONE;
+    struct ctx ctx;
+    const char *file;
+    int rc;
+
+    r->side = side;
+    ctx_init(&ctx, &a);
+    side->generate(r->ctl, &text);
+    generation_of(r, &text);
+    file = control_path(r->ctl, &a, side->file);
+    rc = files_read(&ctx, file, CONF_MAX, &old);
+    if (rc == 0 && bytes_eq(old, buf_view(&text))) {
+        side_load(r, false);
+    } else {
+        file = arena_printf(&a, "%s.check", file);
+        rc = files_replace(&ctx, file, buf_view(&text), 0600);
+        if (rc == 0)
+            rc = check_start(&ctx, r, file);
+        if (rc)
+            round_end(r, &ctx, rc);
+    }
+    arena_release(&a);
+}
+
+void routing_apply(struct control *ctl, routing_fn *fn, void *arg)
+{
+    struct routing *r = ctl->routing;
+    struct waiter *w = calloc(1, sizeof(*w));
+    struct waiter **end = &r->later;
+
+    if (!w)
+        abort();
+    *w = (struct waiter){.fn = fn, .arg = arg};
+    while (*end)
+        end = &(*end)->next;
+    *end = w;
+    round_begin(r);
+}
+
+/* ---- the load of a backend ---- */
+
+struct load {
+    routing_load_fn *fn;
+    void *arg;
+    char backend[512];
+};
+
+static void on_stat(struct bytes answer, void *arg)
+{
+    struct load *l = arg;
+
+    l->fn(haproxy_load(answer, l->backend), l->arg);
+    free(l);
+}
+
+void routing_load(struct control *ctl, const struct version *v,
+                  routing_load_fn *fn, void *arg)
+{
+    struct load *l = calloc(1, sizeof(*l));
+    struct arena a = ARENA_INIT;
+
+    if (!l)
+        abort();
+    l->fn = fn;
+    l->arg = arg;
+    snprintf(l->backend, sizeof(l->backend), "%s", routing_backend(&a, v));
+    haproxy_ask(&ctl->loop, control_path(ctl, &a, "run/haproxy.admin.sock"),
+                "show stat", on_stat, l);
+    arena_release(&a);
+}
+
+void routing_start(struct control *ctl)
+{
+    struct routing *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        abort();
+    r->ctl = ctl;
+    uv_timer_init(&ctl->loop, &r->timer);
+    r->timer.data = r;
+    ctl->routing = r;
+}
+
+static void routing_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+void routing_end(struct control *ctl)
+{
+    uv_close((uv_handle_t *)&ctl->routing->timer, routing_closed);
+    ctl->routing = NULL;
+}

@@ -1,0 +1,59 @@
+/*
+ * routing - from a host name to an instance, as generated files.
+ *
+ * nginx decides by host and path: which version, static file or application,
+ * who is signed in.  It passes everything else to haproxy over one socket with
+ * the backend's name in a header.  haproxy has a backend per deployment: it
+ * strips what a client may not say, adds what the platform says (ticket,
+ * user, trace), queues and balances.  So whoever comes through haproxy gets
+ * the same treatment, and nginx can be left out (task deliveries).
+ *
+ * routing_apply() makes the running programs follow the model: files are
+ * written and checked beside the old ones, replaced, loaded, and the programs
+ * asked until they answer with the new generation.  No request is refused
+ * meanwhile.  What is generated depends on the model and the settings alone.
+ * Thread rule: the loop's.
+ */
+#ifndef CONTROL_ROUTING_H
+#define CONTROL_ROUTING_H
+
+#include "control/control_int.h"
+
+/* Names of the header and of the backend of the server itself; nginx_conf.c
+ * and haproxy_conf.c must agree on them. */
+#define ROUTING_BACKEND_HEADER "X-Appscale-Backend"
+#define ROUTING_SERVER_BACKEND "appscale-server"
+
+typedef void routing_fn(struct ctx *ctx, int rc, void *arg);
+
+void routing_start(struct control *ctl);
+void routing_end(struct control *ctl);
+
+/* Follow the model as it is now; fn runs once, on the loop, later.  On an
+ * error what ran goes on as it was, and the reason is in ctx->err. */
+void routing_apply(struct control *ctl, routing_fn *fn, void *arg);
+
+/* Requests that run or wait in the backend of `v`; fn gets -1 when haproxy
+ * does not answer. */
+typedef void routing_load_fn(int64_t requests, void *arg);
+void routing_load(struct control *ctl, const struct version *v,
+                  routing_load_fn *fn, void *arg);
+
+enum { ROUTING_GENERATION = 16 };
+
+/* The digest of what has been generated so far, in hexadecimal. */
+void routing_generation(const struct buf *text,
+                        char out[ROUTING_GENERATION + 1]);
+
+/* The generated files; pure functions of what they are given. */
+void haproxy_conf(const struct control *ctl, struct buf *out);
+void nginx_conf(const struct control *ctl, struct buf *out);
+
+/* "p:s:v:deployment", in the arena. */
+const char *routing_backend(struct arena *a, const struct version *v);
+
+/* The address people use: "http://P.DOMAIN:PORT". */
+const char *routing_url(const struct control *ctl, struct arena *a,
+                        const struct app *app);
+
+#endif
