@@ -1,0 +1,59 @@
+/*
+ * admin - the Admin API on DIR/run/controller.sock (README.md lists it).
+ *
+ * The HTTP server has a thread of its own; a request crosses to the loop
+ * through a locked inbox, is answered there from the model, or later by
+ * whoever finishes it.
+ */
+#ifndef CONTROL_ADMIN_H
+#define CONTROL_ADMIN_H
+
+#include "control/control_int.h"
+#include "net/http.h"
+
+/* A request on its way through the loop. */
+struct admin_call {
+    struct control *ctl;
+    struct http_exchange *x;
+    struct ctx ctx;       /* over the exchange's arena */
+    const char *words[8]; /* the wildcards of the path, decoded, in order */
+    json_t *body;         /* parsed; NULL when there is none */
+};
+
+/*
+ * A handler: answers with admin_reply() or admin_fail(), now or later, exactly
+ * once; or returns an error, which is answered for it.
+ */
+typedef int admin_fn(struct admin_call *c);
+
+/* One row of the API; '*' in the path is one word. */
+struct admin_route {
+    const char *method, *path;
+    admin_fn *fn;
+};
+
+extern const struct admin_route admin_app_routes[];      /* admin_apps.c */
+extern const struct admin_route admin_platform_routes[]; /* admin_platform.c */
+
+int admin_start(struct ctx *ctx, struct control *ctl);
+void admin_stop(struct control *ctl);
+
+/* Answer 200 with `o` (the reference is taken over); the call is gone. */
+void admin_reply(struct admin_call *c, json_t *o);
+
+/* Answer an error; the call is gone. */
+void admin_fail(struct admin_call *c, const struct ctx *ctx, int rc);
+
+/* A decoded parameter of the query, or `none`. */
+const char *admin_param(struct admin_call *c, const char *name,
+                        const char *none);
+
+/* A number of the query between min and max; `none` when absent.  ERR_INVALID
+ * names it. */
+int admin_number(struct admin_call *c, const char *name, int64_t none,
+                 int64_t min, int64_t max, int64_t *out);
+
+/* {"lines": [...]}: the end of a log. */
+json_t *admin_log_lines(struct admin_call *c, const char *path, int lines);
+
+#endif

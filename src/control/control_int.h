@@ -1,0 +1,94 @@
+/*
+ * control_int - what the files of control/ share: the one struct control.
+ *
+ * Everything here belongs to the loop's thread.
+ */
+#ifndef CONTROL_CONTROL_INT_H
+#define CONTROL_CONTROL_INT_H
+
+#include "config/settings.h"
+#include "control/control.h"
+#include "control/model.h"
+#include "control/process.h"
+#include "net/http_client.h"
+
+struct admin;
+struct routing;
+struct operation;
+
+struct control {
+    uv_loop_t loop;
+    struct arena arena; /* lives as long as the controller */
+    struct settings settings;
+    const char *root, *programs, *runtimes;
+    const char *ticket; /* the platform's own */
+    int lock_fd;
+    struct http_client *http;
+
+    struct process *processes; /* in the order they are started */
+    struct process *server, *memcached, *haproxy, *nginx;
+    struct state found; /* what the controller before us left... */
+    bool *claimed;      /* ...and which of it is ours again */
+
+    struct model model;
+    bool loaded; /* the model is what the store holds */
+    struct routing *routing;
+    struct admin *admin;
+    struct operation *operations; /* newest first */
+    int jobs;                     /* operations under way */
+
+    bool stopping;
+    int64_t started;  /* clock_mono() */
+    uv_timer_t chore; /* logs, old operations */
+    uv_signal_t term, interrupt;
+};
+
+/* DIR/`name`; in the arena. */
+const char *control_path(const struct control *ctl, struct arena *a,
+                         const char *name);
+
+/* DIR/logs/NAME.log, slashes of the name as '.'. */
+const char *control_log_path(const struct control *ctl, struct arena *a,
+                             const char *name);
+
+/*
+ * The environment of a child: ours without what could confuse it, then
+ * `extra` (NULL-terminated, or NULL), then the mark that tells whose it is.
+ */
+const char *const *control_env(const struct control *ctl, struct arena *a,
+                               const char *name, const char *const *extra);
+
+/* Everything stops in order, then the loop ends. */
+void control_shutdown(struct control *ctl);
+
+/* Whether requests can be served: all parts ready, the model loaded. */
+bool control_ready(const struct control *ctl);
+
+/*
+ * Run `work` on the pool, then `done` on the loop; both get `arg`.  For what
+ * waits for the disk.
+ */
+void control_offload(struct control *ctl, void (*work)(void *arg),
+                     void (*done)(void *arg), void *arg);
+
+/* Lists of words for child_spec: WORDS(arena, "a", "b"). */
+#define WORDS(a_, ...)                                                         \
+    control_words((a_), (const char *const[]){__VA_ARGS__, NULL})
+const char *const *control_words(struct arena *a, const char *const *list);
+
+/* ---- the parts (parts.c) ---- */
+
+extern const struct process_init part_server, part_memcached, part_haproxy,
+    part_nginx;
+
+/* An error with the reason when a part cannot be started here at all: a
+ * missing program, a taken port. */
+int parts_check(struct ctx *ctx, struct control *ctl);
+
+/* ---- startup of what is deployed (load.c) ---- */
+
+/* Read the model from the server, start its instances, apply the routes.
+ * Tries again until it works. */
+void load_start(struct control *ctl);
+
+#endif

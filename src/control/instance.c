@@ -1,0 +1,321 @@
+/* instance - ports, environments, and the process row of an instance. */
+#include "control/instance.h"
+
+#include "control/files.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- names and folders ---- */
+
+const char *instance_dir(struct control *ctl, struct arena *a,
+                         const struct version *v)
+{
+    return arena_printf(a, "%s/apps/%s", ctl->root, model_name(a, v));
+}
+
+const char *instance_log(struct control *ctl, struct arena *a, const char *app,
+                         const char *service, const char *version)
+{
+    return control_log_path(ctl, a,
+                            arena_printf(a, "%s/%s/%s", app, service, version));
+}
+
+/* Stable over restarts: it is part of what an adopted child was started with.
+ * Manual scaling shows the index, as Google does. */
+static const char *instance_id(struct arena *a, const struct version *v,
+                               int index)
+{
+    const char *name = arena_printf(a, "%s/%d", model_name(a, v), index);
+    unsigned char sum[18];
+    char *hex = arena_alloc(a, 2 * sizeof(sum) + 1);
+
+    if (json_object_get(v->doc, "manualScaling"))
+        return arena_printf(a, "%d", index);
+    crypto_generichash(sum, sizeof(sum), (const unsigned char *)name,
+                       strlen(name), NULL, 0);
+    return sodium_bin2hex(hex, 2 * sizeof(sum) + 1, sum, sizeof(sum));
+}
+
+/* ---- the environment ---- */
+
+struct env_list {
+    struct arena *arena;
+    const char **v;
+    size_t n, cap;
+};
+
+static void env_add(struct env_list *e, const char *name, const char *value)
+{
+    size_t len = strlen(name);
+
+    for (size_t i = 0; i < e->n; i++)
+        if (strncmp(e->v[i], name, len) == 0 && e->v[i][len] == '=')
+            return; /* the first one counts: the platform's */
+    if (e->n + 2 > e->cap) {
+        size_t cap = e->cap ? 2 * e->cap : 64;
+
+        e->v = arena_grow(e->arena, e->v, e->cap * sizeof(*e->v),
+                          cap * sizeof(*e->v));
+        e->cap = cap;
+    }
+    e->v[e->n++] = arena_printf(e->arena, "%s=%s", name, value);
+    e->v[e->n] = NULL;
+}
+
+/* What a worker count should be for the memory of the instance's class. */
+static const char *concurrency_of(const json_t *doc)
+{
+    const char *c = json_string_value(json_object_get(doc, "instanceClass"));
+
+    if (c && (strcmp(c, "F2") == 0 || strcmp(c, "B2") == 0))
+        return "4";
+    if (c && (c[1] == '4' || c[1] == '8'))
+        return "8";
+    return "2";
+}
+
+static void env_add_app(struct env_list *e, const struct version *v)
+{
+    const char *name;
+    const json_t *value;
+    json_t *all = json_object_get(v->doc, "envVariables");
+
+    json_object_foreach(all, name, value) if (json_is_string(value))
+        env_add(e, name, json_string_value(value));
+    env_add(e, "WEB_CONCURRENCY", concurrency_of(v->doc));
+    env_add(e, "LANG", "C.UTF-8");
+    env_add(e, "PYTHONUNBUFFERED", "1");
+}
+
+const char *const *instance_env(struct control *ctl, struct arena *a,
+                                const struct version *v, int index, int port)
+{
+    const char *app = v->service->app->id, *dir = instance_dir(ctl, a, v);
+    const char *runtime = json_string_value(json_object_get(v->doc, "runtime"));
+    struct env_list e = {.arena = a};
+    const struct {
+        const char *name, *value;
+    } fixed[] = {
+        {"PATH", "/usr/local/bin:/usr/bin:/bin"},
+        {"HOME", dir},
+        {"PORT", arena_printf(a, "%d", port)},
+        {"API_HOST", "127.0.0.1"},
+        {"API_PORT", arena_printf(a, "%d", (int)ctl->settings.api_port)},
+        {"GAE_APPLICATION", arena_printf(a, "s~%s", app)},
+        {"GAE_ENV", "standard"},
+        {"GAE_SERVICE", v->service->id},
+        {"GAE_VERSION", v->id},
+        {"GAE_DEPLOYMENT_ID", v->deployment},
+        {"GAE_INSTANCE", instance_id(a, v, index)},
+        {"GAE_RUNTIME", runtime},
+        {"GAE_MEMORY_MB", "384"},
+        {"GOOGLE_CLOUD_PROJECT", app},
+        {"NO_PROXY", "localhost,127.0.0.1"},
+        {"no_proxy", "localhost,127.0.0.1"},
+        {"APP_DIR", arena_printf(a, "%s/app", dir)},
+        {"BUILD_DIR", dir},
+        {"CACHE_DIR", control_path(ctl, a, "cache")},
+        {"ENTRYPOINT", v->entrypoint},
+        {"APPSCALE_CHILD",
+         arena_printf(a, "%s:%s/%d", ctl->root, model_name(a, v), index)},
+    };
+
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+        env_add(&e, fixed[i].name, fixed[i].value);
+    env_add_app(&e, v);
+    return e.v;
+}
+
+/* ---- ports ---- */
+
+static bool port_free(int port)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, rc;
+
+    if (fd < 0)
+        return false;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    rc = bind(fd, (const struct sockaddr *)&sa, sizeof(sa));
+    close(fd);
+    return rc == 0;
+}
+
+static bool port_given(const struct control *ctl, int port)
+{
+    for (const struct process *p = ctl->processes; p; p = p->next)
+        if (p->port == port)
+            return true;
+    for (size_t i = 0; i < ctl->found.n; i++)
+        if (!ctl->claimed[i] && ctl->found.records[i].port == port)
+            return true;
+    return false;
+}
+
+/* The port it had under the controller before us, else a free one. */
+static int port_choose(struct ctx *ctx, struct control *ctl, const char *name)
+{
+    const struct settings *s = &ctl->settings;
+    const struct state_record *r = state_find(&ctl->found, name);
+
+    if (r && r->port)
+        return r->port;
+    for (int port = (int)s->instance_port_first; port <= s->instance_port_last;
+         port++)
+        if (!port_given(ctl, port) && port_free(port))
+            return port;
+    return ctx_err(ctx, ERR_EXHAUSTED,
+                   "no port between %d and %d is free for another instance",
+                   (int)s->instance_port_first, (int)s->instance_port_last);
+}
+
+/* ---- the row of the process table ---- */
+
+static int instance_setup(struct ctx *ctx, struct process *p,
+                          struct process_setup *s)
+{
+    const struct instance *in = p->arg;
+    const struct version *v = in->version;
+
+    s->argv = WORDS(ctx->arena, arena_printf(ctx->arena, "%s/%s/start",
+                                             p->ctl->runtimes, v->runtime));
+    s->env = instance_env(p->ctl, ctx->arena, v, in->index, p->port);
+    s->dir =
+        arena_printf(ctx->arena, "%s/app", instance_dir(p->ctl, ctx->arena, v));
+    s->probe_port = p->port;
+    return 0;
+}
+
+static void tell(struct version *v)
+{
+    if (v->watch)
+        v->watch(v, v->watch_arg);
+}
+
+static void instance_ready(struct process *p)
+{
+    struct instance *in = p->arg;
+
+    in->was_ready = true;
+    tell(in->version);
+}
+
+static void instance_down(struct process *p)
+{
+    tell(((struct instance *)p->arg)->version);
+}
+
+static void instance_gone(struct process *p)
+{
+    struct instance *in = p->arg;
+    struct version *v = in->version;
+
+    for (size_t i = 0; i < v->n_instances; i++)
+        if (v->instances[i] == in)
+            v->instances[i] = v->instances[--v->n_instances];
+    process_free(p);
+    free(in);
+    tell(v);
+}
+
+/* SIGTERM, and what Google's own grace was before SIGKILL: 3 seconds. */
+static const struct process_init instance_init = {
+    .kind = "instance",
+    .setup = instance_setup,
+    .ready = instance_ready,
+    .down = instance_down,
+    .stopped = instance_gone,
+    .stop_signal = SIGTERM,
+    .stop_grace = 3 * CLOCK_SEC,
+};
+
+static int instance_add(struct ctx *ctx, struct control *ctl, struct version *v,
+                        int index)
+{
+    const char *name =
+        arena_printf(ctx->arena, "%s/%d", model_name(ctx->arena, v), index);
+    int port = port_choose(ctx, ctl, name);
+    struct instance *in;
+
+    if (port < 0)
+        return port;
+    in = calloc(1, sizeof(*in));
+    if (!in)
+        abort();
+    *in = (struct instance){.version = v, .index = index};
+    in->process = process_new(ctl, &instance_init, name, in);
+    in->process->port = port;
+    free(in->process->log);
+    in->process->log = strdup(instance_log(ctl, ctx->arena, v->service->app->id,
+                                           v->service->id, v->id));
+    v->instances[v->n_instances++] = in;
+    process_start(in->process);
+    return 0;
+}
+
+int instances_start(struct ctx *ctx, struct control *ctl, struct version *v,
+                    instances_fn *fn, void *arg)
+{
+    int most = (int)ctl->settings.instances_max;
+    int n = v->wanted < most ? v->wanted : most;
+    int rc = 0;
+
+    instances_watch(v, fn, arg);
+    if (!v->instances)
+        v->instances = calloc((size_t)n, sizeof(struct instance *));
+    if (!v->instances)
+        abort();
+    for (int i = (int)v->n_instances; rc == 0 && i < n; i++)
+        rc = instance_add(ctx, ctl, v, i);
+    return rc;
+}
+
+void instances_stop(struct control *ctl, struct version *v, instances_fn *fn,
+                    void *arg)
+{
+    struct instance *all[1024];
+    size_t n = v->n_instances;
+
+    (void)ctl;
+    instances_watch(v, NULL, NULL);
+    memcpy(all, v->instances, n * sizeof(all[0]));
+    for (size_t i = 0; i < n; i++)
+        process_stop(all[i]->process);
+    instances_watch(v, fn, arg);
+    if (v->n_instances == 0)
+        tell(v);
+}
+
+void instances_watch(struct version *v, instances_fn *fn, void *arg)
+{
+    v->watch = fn;
+    v->watch_arg = arg;
+}
+
+size_t instances_ready(const struct version *v)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < v->n_instances; i++)
+        n += v->instances[i]->process->state == PROCESS_READY;
+    return n;
+}
+
+const struct instance *instances_failed(const struct version *v)
+{
+    for (size_t i = 0; i < v->n_instances; i++) {
+        const struct instance *in = v->instances[i];
+
+        if (!in->was_ready && in->process->state == PROCESS_WAITING)
+            return in;
+    }
+    return NULL;
+}

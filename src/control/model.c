@@ -1,0 +1,350 @@
+/* model - the documents of what is deployed, read into structs. */
+#include "control/model.h"
+
+#include <stdlib.h>
+
+/* ---- ids ---- */
+
+static bool id_chars(const char *id, size_t max)
+{
+    size_t n = strlen(id);
+
+    return n >= 1 && n <= max &&
+           strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-") == n &&
+           id[0] != '-' && id[n - 1] != '-' && !strstr(id, "-dot-");
+}
+
+int model_check_project(struct ctx *ctx, const char *id)
+{
+    if (id_chars(id, MODEL_PROJECT_MAX) && id[0] >= 'a')
+        return 0;
+    return ctx_err(ctx, ERR_INVALID,
+                   "\"%s\" is no project id: lower-case letters, digits and "
+                   "hyphens, starting with a letter, at most %d",
+                   id, MODEL_PROJECT_MAX);
+}
+
+/* hosting rules: "default", "latest" and "ah-*" are refused for versions. */
+int model_check_id(struct ctx *ctx, const char *what, const char *id)
+{
+    bool version = strcmp(what, "version") == 0;
+
+    if (!id_chars(id, MODEL_ID_MAX))
+        return ctx_err(ctx, ERR_INVALID,
+                       "\"%s\" is no %s id: lower-case letters, digits and "
+                       "hyphens, no \"-dot-\", at most %d",
+                       id, what, MODEL_ID_MAX);
+    if (version && (strcmp(id, "default") == 0 || strcmp(id, "latest") == 0 ||
+                    strncmp(id, "ah-", 3) == 0))
+        return ctx_err(ctx, ERR_INVALID,
+                       "\"%s\" is reserved, and cannot name "
+                       "a version",
+                       id);
+    return 0;
+}
+
+/* ---- a version ---- */
+
+static const char *text_member(const json_t *o, const char *name,
+                               const char *none)
+{
+    const char *v = json_string_value(json_object_get(o, name));
+
+    return v ? v : none;
+}
+
+/* The API writes durations as "600s" or "0.500s". */
+static int64_t seconds_member(const json_t *o, const char *name, int64_t none)
+{
+    const char *v = json_string_value(json_object_get(o, name));
+
+    return v ? strtoll(v, NULL, 10) : none;
+}
+
+static enum handler_login login_of(const char *v)
+{
+    if (strcmp(v, "LOGIN_ADMIN") == 0)
+        return LOGIN_ADMIN;
+    return strcmp(v, "LOGIN_REQUIRED") == 0 ? LOGIN_REQUIRED : LOGIN_OPTIONAL;
+}
+
+/* Control characters would end the line of a generated file. */
+static bool one_line(const char *s)
+{
+    for (; s && *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            return false;
+    return true;
+}
+
+static int read_handler(struct ctx *ctx, const json_t *in, size_t i,
+                        struct handler *h)
+{
+    const json_t *files = json_object_get(in, "staticFiles");
+
+    h->url = text_member(in, "urlRegex", "");
+    h->login = login_of(text_member(in, "login", ""));
+    h->unauthorized = strcmp(text_member(in, "authFailAction", ""),
+                             "AUTH_FAIL_ACTION_UNAUTHORIZED") == 0;
+    h->path = text_member(files, "path", NULL);
+    h->mime_type = text_member(files, "mimeType", NULL);
+    h->headers = json_object_get(files, "httpHeaders");
+    h->expiration = seconds_member(files, "expiration", -1);
+    if (!*h->url || !one_line(h->url) || !one_line(h->path) ||
+        !one_line(h->mime_type))
+        return ctx_err(ctx, ERR_INVALID,
+                       "handlers[%zu]: urlRegex, path and mimeType are one "
+                       "line of text each",
+                       i);
+    if (files && (!h->path || *h->path == '/' || strstr(h->path, "..")))
+        return ctx_err(ctx, ERR_INVALID,
+                       "handlers[%zu].staticFiles.path is \"%s\", and must "
+                       "stay inside the application's folder",
+                       i, h->path ? h->path : "");
+    return 0;
+}
+
+static int read_handlers(struct ctx *ctx, struct version *v)
+{
+    const json_t *list = json_object_get(v->doc, "handlers");
+    size_t n = json_array_size(list);
+    int rc = 0;
+
+    if (n > MODEL_HANDLERS_MAX)
+        return ctx_err(ctx, ERR_INVALID, "%zu handlers, and at most %d fit", n,
+                       MODEL_HANDLERS_MAX);
+    v->handlers = ARENA_ARRAY(&v->arena, struct handler, n + 1);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = read_handler(ctx, json_array_get(list, i), i, &v->handlers[i]);
+    v->n_handlers = n;
+    return rc;
+}
+
+/* "python312" is built and started by runtimes/python. */
+static int read_runtime(struct ctx *ctx, struct version *v)
+{
+    const char *full = text_member(v->doc, "runtime", "");
+    size_t n = strspn(full, "abcdefghijklmnopqrstuvwxyz");
+    char *name = arena_strdup(&v->arena, full);
+
+    name[n] = '\0';
+    v->runtime = name;
+    if (n == 0)
+        return ctx_err(ctx, ERR_INVALID,
+                       "runtime is \"%s\", and must be one "
+                       "such as python312",
+                       full);
+    return 0;
+}
+
+static int64_t integer_at(const json_t *o, const char *outer, const char *name,
+                          int64_t none)
+{
+    const json_t *v = json_object_get(json_object_get(o, outer), name);
+
+    return json_is_integer(v) ? json_integer_value(v) : none;
+}
+
+static int read_scaling(struct ctx *ctx, struct version *v)
+{
+    const json_t *automatic = json_object_get(v->doc, "automaticScaling");
+    int64_t wanted =
+        integer_at(automatic, "standardSchedulerSettings", "minInstances", 1);
+    int64_t concurrent = integer_at(v->doc, "automaticScaling",
+                                    "maxConcurrentRequests", MODEL_CONCURRENT);
+
+    wanted = integer_at(v->doc, "manualScaling", "instances", wanted);
+    if (wanted < 0 || wanted > 1000 || concurrent < 1 || concurrent > 1000)
+        return ctx_err(ctx, ERR_INVALID,
+                       "%lld instances with %lld requests at once: both go "
+                       "up to 1000",
+                       (long long)wanted, (long long)concurrent);
+    v->wanted = wanted > 0 ? (int)wanted : 1;
+    v->concurrent = (int)concurrent;
+    return 0;
+}
+
+int model_version_new(struct ctx *ctx, json_t *doc, struct version **out)
+{
+    struct version *v = calloc(1, sizeof(*v));
+    int rc;
+
+    if (!v)
+        abort();
+    v->doc = json_incref(doc);
+    v->id = text_member(doc, "id", "");
+    v->deployment = text_member(doc, "deploymentId", "0");
+    v->token = text_member(doc, "token", "");
+    v->archive = text_member(doc, "archive", "");
+    v->entrypoint =
+        text_member(json_object_get(doc, "entrypoint"), "shell", "");
+    v->expiration = seconds_member(doc, "defaultExpiration", 600);
+    v->stopped = strcmp(text_member(doc, "servingStatus", ""), "STOPPED") == 0;
+    rc = model_check_id(ctx, "version", v->id);
+    if (rc == 0)
+        rc = read_runtime(ctx, v);
+    if (rc == 0)
+        rc = read_scaling(ctx, v);
+    if (rc == 0)
+        rc = read_handlers(ctx, v);
+    if (rc)
+        model_version_free(v);
+    else
+        *out = v;
+    return rc;
+}
+
+void model_version_free(struct version *v)
+{
+    json_decref(v->doc);
+    free(v->instances);
+    arena_release(&v->arena);
+    free(v);
+}
+
+/* ---- the lists ---- */
+
+struct app *model_app_add(struct model *m, const char *id, json_t *doc)
+{
+    struct app **at = &m->apps;
+    struct app *a = calloc(1, sizeof(*a));
+
+    if (!a)
+        abort();
+    a->id = strdup(id);
+    a->doc = doc;
+    while (*at && strcmp((*at)->id, id) < 0)
+        at = &(*at)->next;
+    a->next = *at;
+    *at = a;
+    return a;
+}
+
+struct service *model_service_add(struct app *a, const char *id, json_t *doc)
+{
+    struct service **at = &a->services;
+    struct service *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        abort();
+    s->app = a;
+    s->id = strdup(id);
+    s->doc = doc;
+    while (*at && strcmp((*at)->id, id) < 0)
+        at = &(*at)->next;
+    s->next = *at;
+    *at = s;
+    return s;
+}
+
+static bool version_before(const struct version *a, const struct version *b)
+{
+    int d = strcmp(a->id, b->id);
+
+    return d < 0 || (d == 0 && strcmp(a->deployment, b->deployment) < 0);
+}
+
+void model_version_add(struct service *s, struct version *v)
+{
+    struct version **at = &s->versions;
+
+    v->service = s;
+    while (*at && version_before(*at, v))
+        at = &(*at)->next;
+    v->next = *at;
+    *at = v;
+}
+
+void model_app_remove(struct model *m, struct app *a)
+{
+    struct app **at = &m->apps;
+
+    while (*at != a)
+        at = &(*at)->next;
+    *at = a->next;
+    json_decref(a->doc);
+    free((char *)(uintptr_t)a->id);
+    free(a);
+}
+
+void model_service_remove(struct service *s)
+{
+    struct service **at = &s->app->services;
+
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    json_decref(s->doc);
+    free((char *)(uintptr_t)s->id);
+    free(s);
+}
+
+void model_version_remove(struct version *v)
+{
+    struct version **at = &v->service->versions;
+
+    while (*at != v)
+        at = &(*at)->next;
+    *at = v->next;
+    v->next = NULL;
+}
+
+struct app *model_app(const struct model *m, const char *id)
+{
+    struct app *a = m->apps;
+
+    while (a && strcmp(a->id, id) != 0)
+        a = a->next;
+    return a;
+}
+
+struct service *model_service(const struct app *a, const char *id)
+{
+    struct service *s = a ? a->services : NULL;
+
+    while (s && strcmp(s->id, id) != 0)
+        s = s->next;
+    return s;
+}
+
+struct version *model_version(const struct service *s, const char *id)
+{
+    struct version *v = s ? s->versions : NULL;
+
+    while (v && (v->draining || strcmp(v->id, id) != 0))
+        v = v->next;
+    return v;
+}
+
+struct version *model_serving(const struct service *s)
+{
+    const json_t *split = json_object_get(s->doc, "split");
+    const json_t *shares = json_object_get(split, "allocations");
+    struct version *best = NULL;
+    double most = 0;
+
+    for (struct version *v = s->versions; v; v = v->next) {
+        double share = json_number_value(json_object_get(shares, v->id));
+
+        if (!v->draining && share > most) {
+            best = v;
+            most = share;
+        }
+    }
+    return best;
+}
+
+json_t *model_split(const char *service, const char *id)
+{
+    json_t *shares = json_object();
+
+    json_object_set_new(shares, id, json_integer(1));
+    return json_pack("{s:s, s:{s:o}}", "id", service, "split", "allocations",
+                     shares);
+}
+
+const char *model_name(struct arena *a, const struct version *v)
+{
+    return arena_printf(a, "%s/%s/%s/%s", v->service->app->id, v->service->id,
+                        v->id, v->deployment);
+}

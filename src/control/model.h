@@ -1,0 +1,123 @@
+/*
+ * model - what is deployed: apps, their services, their versions.
+ *
+ * The store's documents (README.md lists the tables) as structs, kept in
+ * memory and changed only after the store has taken the change.  Lists are
+ * ordered by id, so that whatever is generated from them is the same bytes
+ * every time.
+ *
+ * A struct version is one deployment of a version id: deploying the same id
+ * again makes a new one, and the old one drains.  Thread rule: the loop's.
+ */
+#ifndef CONTROL_MODEL_H
+#define CONTROL_MODEL_H
+
+#include "base/ctx.h"
+
+#include <jansson.h>
+
+struct instance;
+struct version;
+
+/* Something about a version's instances has changed (instance.h). */
+typedef void instances_fn(struct version *v, void *arg);
+
+/* Limits of Google's (app.yaml reference) and of ours. */
+enum {
+    MODEL_PROJECT_MAX = 100,
+    MODEL_ID_MAX = 63,
+    MODEL_HANDLERS_MAX = 100,
+    MODEL_CONCURRENT = 10, /* automatic_scaling.max_concurrent_requests */
+};
+
+struct handler {
+    const char *url;              /* the regular expression, without anchors */
+    const char *path, *mime_type; /* static files; path NULL: the app */
+    json_t *headers;              /* of static files; or NULL */
+    int64_t expiration;           /* seconds; -1: the version's default */
+    enum handler_login { LOGIN_OPTIONAL, LOGIN_REQUIRED, LOGIN_ADMIN } login;
+    bool unauthorized; /* auth_fail_action: 401 instead of the redirect */
+};
+
+struct version {
+    struct service *service;
+    const char *id;
+    const char *deployment; /* digits, unique; rising */
+    const char *token;      /* the secret half of its tickets; hex */
+    const char *archive;    /* sha256, hex */
+    const char *runtime;    /* "python": a folder of runtimes/ */
+    const char *entrypoint; /* or "" */
+    int wanted;             /* instances */
+    int concurrent;         /* requests at once on one instance */
+    int64_t expiration;     /* seconds, of static files */
+    bool stopped;           /* servingStatus STOPPED */
+    struct handler *handlers;
+    size_t n_handlers;
+    json_t *doc;
+    struct arena arena;
+
+    struct instance **instances; /* running or to be; instance.c */
+    size_t n_instances;
+    instances_fn *watch; /* told of every change; or NULL */
+    void *watch_arg;
+    bool draining; /* takes no new requests, soon gone */
+    struct version *next;
+};
+
+struct service {
+    struct app *app;
+    const char *id;
+    json_t *doc;
+    struct version *versions;
+    struct service *next;
+};
+
+struct app {
+    const char *id;
+    json_t *doc;
+    struct service *services;
+    struct app *next;
+};
+
+struct model {
+    struct app *apps;
+};
+
+/* Whether `id` may name a project, a service or a version: ERR_INVALID with
+ * the rule it breaks. */
+int model_check_project(struct ctx *ctx, const char *id);
+int model_check_id(struct ctx *ctx, const char *what, const char *id);
+
+/*
+ * A version from its document; a reference to `doc` is taken.  ERR_INVALID
+ * names the member that is wrong.  Not in any service yet.
+ */
+int model_version_new(struct ctx *ctx, json_t *doc, struct version **out);
+void model_version_free(struct version *v);
+
+/* Put in the list, in order; the documents' references are taken over. */
+struct app *model_app_add(struct model *m, const char *id, json_t *doc);
+struct service *model_service_add(struct app *a, const char *id, json_t *doc);
+void model_version_add(struct service *s, struct version *v);
+
+/* Take out of its list.  The app and the service are freed, and must be
+ * empty; the version is the caller's then. */
+void model_app_remove(struct model *m, struct app *a);
+void model_service_remove(struct service *s);
+void model_version_remove(struct version *v);
+
+/* By id; NULL when there is none.  Draining versions are not found. */
+struct app *model_app(const struct model *m, const char *id);
+struct service *model_service(const struct app *a, const char *id);
+struct version *model_version(const struct service *s, const char *id);
+
+/* The version that gets the service's traffic, or NULL. */
+struct version *model_serving(const struct service *s);
+
+/* The service's traffic as a document: everything to version `id`. */
+json_t *model_split(const char *service, const char *id);
+
+/* "P/S/V/DEPLOYMENT", in the arena. */
+const char *model_name(struct arena *a, const struct version *v);
+
+#endif

@@ -1,0 +1,192 @@
+/*
+ * parts - the rows of the process table that every machine has: the server,
+ * memcached, haproxy and nginx.
+ *
+ * They run as the user who runs the controller, in the runtime folder, with
+ * our configuration only.
+ */
+#include "base/log.h"
+#include "control/control_int.h"
+#include "control/proc.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* The Debian package a program comes with. */
+static const struct {
+    const char *program, *package;
+} packages[] = {
+    {"memcached", "memcached"},
+    {"haproxy", "haproxy"},
+    {"nginx", "nginx"},
+};
+
+static int find(struct ctx *ctx, const char *name, const char **out)
+{
+    const char *package = name;
+
+    *out = proc_find_program(ctx->arena, name);
+    if (*out)
+        return 0;
+    for (size_t i = 0; i < sizeof(packages) / sizeof(packages[0]); i++)
+        if (strcmp(packages[i].program, name) == 0)
+            package = packages[i].package;
+    return ctx_err(ctx, ERR_NOT_FOUND,
+                   "the program %s is missing: apt-get install %s", name,
+                   package);
+}
+
+static int server_path(struct ctx *ctx, struct control *ctl, const char **out)
+{
+    *out = arena_printf(ctx->arena, "%s/appscale-server", ctl->programs);
+    if (access(*out, X_OK) == 0)
+        return 0;
+    return ctx_err(ctx, ERR_NOT_FOUND, "%s is missing: build it with ninja",
+                   *out);
+}
+
+static int server_setup(struct ctx *ctx, struct process *p,
+                        struct process_setup *s)
+{
+    struct control *ctl = p->ctl;
+    struct arena *a = ctx->arena;
+    const char *program;
+    int rc = server_path(ctx, ctl, &program);
+
+    if (rc)
+        return rc;
+    s->argv =
+        WORDS(a, program, "--storage", ctl->settings.storage, "--data",
+              control_path(ctl, a, "data"), "--listen",
+              arena_printf(a, "127.0.0.1:%d", (int)ctl->settings.api_port),
+              "--memcached", control_path(ctl, a, "run/memcached.sock"),
+              "--domain", ctl->settings.domain, "--platform-ticket-file",
+              control_path(ctl, a, "run/platform.ticket"));
+    s->probe_port = (int)ctl->settings.api_port;
+    return 0;
+}
+
+static int memcached_setup(struct ctx *ctx, struct process *p,
+                           struct process_setup *s)
+{
+    struct arena *a = ctx->arena;
+    const char *socket = control_path(p->ctl, a, "run/memcached.sock");
+    const char *memory =
+        arena_printf(a, "%d", (int)p->ctl->settings.memcached_mb);
+    const char *program;
+    int rc = find(ctx, "memcached", &program);
+
+    if (rc)
+        return rc;
+    s->probe_unix = s->stale = socket;
+    if (getuid() == 0)
+        s->argv = WORDS(a, program, "-s", socket, "-a", "0600", "-m", memory,
+                        "-t", "2", "-c", "1024", "-u", "root");
+    else
+        s->argv = WORDS(a, program, "-s", socket, "-a", "0600", "-m", memory,
+                        "-t", "2", "-c", "1024");
+    return 0;
+}
+
+static int haproxy_setup(struct ctx *ctx, struct process *p,
+                         struct process_setup *s)
+{
+    const char *program;
+    int rc = find(ctx, "haproxy", &program);
+
+    if (rc)
+        return rc;
+    s->argv = WORDS(ctx->arena, program, "-W", "-q", "-f",
+                    control_path(p->ctl, ctx->arena, "run/haproxy.cfg"));
+    s->probe_unix = control_path(p->ctl, ctx->arena, "run/haproxy.sock");
+    return 0;
+}
+
+static int nginx_setup(struct ctx *ctx, struct process *p,
+                       struct process_setup *s)
+{
+    const char *program;
+    int rc = find(ctx, "nginx", &program);
+
+    if (rc)
+        return rc;
+    s->stale = control_path(p->ctl, ctx->arena, "run/nginx.sock");
+    s->argv = WORDS(ctx->arena, program, "-p",
+                    control_path(p->ctl, ctx->arena, "run"), "-e", "stderr",
+                    "-c", control_path(p->ctl, ctx->arena, "run/nginx.conf"));
+    s->probe_port = (int)p->ctl->settings.http_port;
+    return 0;
+}
+
+static void part_ready(struct process *p)
+{
+    if (control_ready(p->ctl))
+        log_info(NULL, "control.ready", "http_port",
+                 log_int(p->ctl->settings.http_port), "ms",
+                 log_int((clock_mono() - p->ctl->started) / CLOCK_MS));
+}
+
+const struct process_init part_server = {
+    .kind = "server",
+    .setup = server_setup,
+    .ready = part_ready,
+    .stop_signal = SIGTERM,
+    .stop_grace = 20 * CLOCK_SEC,
+    .start_limit = 120 * CLOCK_SEC, /* a store recovers its log first */
+};
+const struct process_init part_memcached = {
+    .kind = "memcached",
+    .setup = memcached_setup,
+    .ready = part_ready,
+    .stop_signal = SIGTERM,
+    .stop_grace = 3 * CLOCK_SEC,
+    .start_limit = 10 * CLOCK_SEC,
+};
+const struct process_init part_haproxy = {
+    .kind = "haproxy",
+    .setup = haproxy_setup,
+    .ready = part_ready,
+    .stop_signal = SIGTERM, /* at once; requests have left through nginx */
+    .stop_grace = 3 * CLOCK_SEC,
+    .start_limit = 10 * CLOCK_SEC,
+};
+const struct process_init part_nginx = {
+    .kind = "nginx",
+    .setup = nginx_setup,
+    .ready = part_ready,
+    .stop_signal = SIGQUIT, /* finish what runs, accept nothing new */
+    .stop_grace = 5 * CLOCK_SEC,
+    .start_limit = 10 * CLOCK_SEC,
+};
+
+static int check_port(struct ctx *ctx, struct control *ctl, int64_t port,
+                      const char *setting, const char *process)
+{
+    const char *owner;
+
+    if (!process_probe(NULL, (int)port) || state_find(&ctl->found, process))
+        return 0; /* free, or our own from before */
+    owner = proc_port_owner(ctx->arena, (int)port);
+    return ctx_err(ctx, ERR_UNAVAILABLE,
+                   "port %d is taken%s%s: stop that program, or choose "
+                   "another port with the setting %s",
+                   (int)port, owner ? " by " : "", owner ? owner : "", setting);
+}
+
+int parts_check(struct ctx *ctx, struct control *ctl)
+{
+    const char *path;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof(packages) / sizeof(packages[0]);
+         i++)
+        rc = find(ctx, packages[i].program, &path);
+    if (rc == 0)
+        rc = server_path(ctx, ctl, &path);
+    if (rc == 0)
+        rc =
+            check_port(ctx, ctl, ctl->settings.http_port, "http_port", "nginx");
+    if (rc == 0)
+        rc = check_port(ctx, ctl, ctl->settings.api_port, "api_port", "server");
+    return rc;
+}

@@ -1,0 +1,228 @@
+/* prepare - fetch, unpack, build: one function per step. */
+#include "control/prepare.h"
+
+#include "base/errinj.h"
+#include "base/log.h"
+#include "control/archive.h"
+#include "control/files.h"
+#include "control/instance.h"
+#include "control/job.h"
+#include "control/proc.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    UNPACK_LIMIT = 300 * 1000 * 1000,
+    SAY_EVERY_MS = 200,
+    REASON_LINES = 12,
+};
+
+struct prepare {
+    struct control *ctl;
+    struct version *v;
+    prepare_say_fn *say;
+    server_done_fn *done;
+    void *arg;
+    bool building;
+    uv_timer_t timer; /* reads the build's progress */
+    char said[256];
+};
+
+const char *prepare_log(struct control *ctl, struct arena *a,
+                        const struct version *v)
+{
+    return control_log_path(ctl, a,
+                            arena_printf(a, "build.%s", model_name(a, v)));
+}
+
+static const char *mark_path(struct prepare *p, struct arena *a)
+{
+    return arena_printf(a, "%s/built", instance_dir(p->ctl, a, p->v));
+}
+
+static void prepare_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+static void prepare_end(struct prepare *p, struct ctx *ctx, int rc)
+{
+    uv_timer_stop(&p->timer);
+    p->done(ctx, rc, p->arg);
+    uv_close((uv_handle_t *)&p->timer, prepare_closed);
+}
+
+static void say(struct prepare *p, const char *sentence)
+{
+    if (p->say && strcmp(sentence, p->said) != 0)
+        p->say(sentence, p->arg);
+    snprintf(p->said, sizeof(p->said), "%s", sentence);
+}
+
+/*
+ * The reason of a failed step: what its log calls an error ("error: ..."), else
+ * its last lines.
+ */
+static int step_failed(struct ctx *ctx, struct prepare *p, const char *step,
+                       int rc, const char *why)
+{
+    struct bytes tail = files_tail(
+        ctx->arena, prepare_log(p->ctl, ctx->arena, p->v), REASON_LINES);
+    const char *text = arena_cstr(ctx->arena, tail);
+    const char *at = strstr(text, "\nerror: ");
+
+    at = at ? at + 1 : strncmp(text, "error: ", 7) == 0 ? text : NULL;
+    if (at)
+        return ctx_err(ctx, rc, "%s failed: %s", step, at + 7);
+    return ctx_err(ctx, rc, "%s failed (%s); the end of its log:\n%s", step,
+                   why, text);
+}
+
+/* ---- the steps, last first ---- */
+
+static void on_built(int rc, const char *why, void *arg)
+{
+    struct prepare *p = arg;
+    struct arena a = ARENA_INIT;
+    struct ctx ctx;
+
+    ctx_init(&ctx, &a);
+    if (rc)
+        rc = step_failed(&ctx, p, "The build", rc, why);
+    else
+        rc = files_replace(&ctx, mark_path(p, &a), BYTES_NONE, 0600);
+    prepare_end(p, &ctx, rc);
+    arena_release(&a);
+}
+
+/* The newest "step: ..." line of the build's log, as it goes. */
+static void on_progress_due(uv_timer_t *t)
+{
+    struct prepare *p = t->data;
+    struct arena a = ARENA_INIT;
+    char *text =
+        arena_cstr(&a, files_tail(&a, prepare_log(p->ctl, &a, p->v), 200));
+    char *last = NULL;
+
+    for (char *at = strstr(text, "step: "); at; at = strstr(at + 1, "step: "))
+        if (at == text || at[-1] == '\n')
+            last = at + 6;
+    if (last) {
+        last[strcspn(last, "\n")] = '\0';
+        say(p, last);
+    }
+    arena_release(&a);
+}
+
+static int build(struct ctx *ctx, struct prepare *p)
+{
+    struct arena *a = ctx->arena;
+    const char *program =
+        arena_printf(a, "%s/%s/build", p->ctl->runtimes, p->v->runtime);
+    struct child_spec spec = {.log = prepare_log(p->ctl, a, p->v)};
+
+    if (access(program, X_OK) != 0)
+        return ctx_err(ctx, ERR_INVALID,
+                       "there is no runtime \"%s\" here: %s is missing",
+                       p->v->runtime, program);
+    spec.argv = WORDS(a, program);
+    spec.env = instance_env(p->ctl, a, p->v, 0, 0);
+    spec.dir = arena_printf(a, "%s/app", instance_dir(p->ctl, a, p->v));
+    uv_timer_start(&p->timer, on_progress_due, SAY_EVERY_MS, SAY_EVERY_MS);
+    return job_start(ctx, &p->ctl->loop, &spec,
+                     p->ctl->settings.build_seconds * CLOCK_SEC, on_built, p,
+                     NULL);
+}
+
+static void on_unpacked(int rc, const char *why, void *arg)
+{
+    struct prepare *p = arg;
+    struct arena a = ARENA_INIT;
+    struct ctx ctx;
+
+    ctx_init(&ctx, &a);
+    if (rc)
+        rc = step_failed(&ctx, p, "Unpacking", rc, why);
+    if (rc == 0) {
+        say(p, "Building");
+        rc = build(&ctx, p);
+    }
+    if (rc)
+        prepare_end(p, &ctx, rc);
+    arena_release(&a);
+}
+
+/*
+ * tar itself refuses names that lead out of the folder, and puts links aside
+ * until all files are written.
+ */
+static int unpack(struct ctx *ctx, struct prepare *p)
+{
+    struct arena *a = ctx->arena;
+    const char *dir = arena_printf(a, "%s/app", instance_dir(p->ctl, a, p->v));
+    const char *tar = proc_find_program(a, "tar");
+    struct child_spec spec = {.log = prepare_log(p->ctl, a, p->v)};
+    int rc;
+
+    if (!tar)
+        return ctx_err(ctx, ERR_NOT_FOUND,
+                       "the program tar is missing: "
+                       "apt-get install tar");
+    unlink(spec.log);
+    files_remove_tree(instance_dir(p->ctl, a, p->v));
+    rc = files_mkdirs(ctx, dir);
+    if (rc)
+        return rc;
+    say(p, "Unpacking");
+    spec.argv = WORDS(a, tar, "-xzf", archive_path(p->ctl, a, p->v->archive),
+                      "-C", dir, "--no-same-owner", "--no-same-permissions");
+    spec.env = control_env(p->ctl, a, "unpack", NULL);
+    return job_start(ctx, &p->ctl->loop, &spec, UNPACK_LIMIT, on_unpacked, p,
+                     NULL);
+}
+
+static void on_fetched(struct ctx *ctx, int rc, void *arg)
+{
+    struct prepare *p = arg;
+
+    if (rc == 0)
+        rc = unpack(ctx, p);
+    if (rc)
+        prepare_end(p, ctx, rc);
+}
+
+static void on_begin(uv_timer_t *t)
+{
+    struct prepare *p = t->data;
+    struct arena a = ARENA_INIT;
+    struct ctx ctx;
+
+    ctx_init(&ctx, &a);
+    if (access(mark_path(p, &a), F_OK) == 0) {
+        prepare_end(p, &ctx, 0);
+    } else if (archive_complete(p->ctl, p->v->archive)) {
+        on_fetched(&ctx, 0, p);
+    } else {
+        say(p, "Fetching the code");
+        archive_fetch(
+            p->ctl, p->v->archive,
+            json_integer_value(json_object_get(p->v->doc, "archiveSize")),
+            on_fetched, p);
+    }
+    arena_release(&a);
+}
+
+void prepare(struct control *ctl, struct version *v, prepare_say_fn *say_fn,
+             server_done_fn *done, void *arg)
+{
+    struct prepare *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        abort();
+    *p = (struct prepare){
+        .ctl = ctl, .v = v, .say = say_fn, .done = done, .arg = arg};
+    uv_timer_init(&ctl->loop, &p->timer);
+    p->timer.data = p;
+    uv_timer_start(&p->timer, on_begin, 0, 0);
+}

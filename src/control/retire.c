@@ -1,0 +1,119 @@
+/* retire - drain, stop, bury. */
+#include "control/retire.h"
+
+#include "base/log.h"
+#include "control/archive.h"
+#include "control/files.h"
+#include "control/instance.h"
+#include "control/prepare.h"
+#include "control/routing.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * Quiet for longer than nginx's old workers need to hand their last request
+ * over.
+ */
+enum { LOOK_EVERY_MS = 200, QUIET_LOOKS = 3 };
+
+struct retiring {
+    struct control *ctl;
+    struct version *v;
+    retire_fn *fn;
+    void *arg;
+    int64_t give_up; /* clock_mono() */
+    int quiet;
+    uv_timer_t timer;
+};
+
+static void retiring_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+static void on_stopped(struct version *v, void *arg)
+{
+    struct retiring *r = arg;
+
+    if (v->n_instances > 0)
+        return;
+    instances_watch(v, NULL, NULL);
+    r->fn(v, r->arg);
+    uv_close((uv_handle_t *)&r->timer, retiring_closed);
+}
+
+static void on_look_due(uv_timer_t *t);
+
+static void on_load(int64_t requests, void *arg)
+{
+    struct retiring *r = arg;
+
+    r->quiet = requests == 0 ? r->quiet + 1 : 0;
+    if (r->quiet >= QUIET_LOOKS || clock_mono() > r->give_up ||
+        r->ctl->stopping) {
+        instances_stop(r->ctl, r->v, on_stopped, r);
+        return;
+    }
+    uv_timer_start(&r->timer, on_look_due, LOOK_EVERY_MS, 0);
+}
+
+static void on_look_due(uv_timer_t *t)
+{
+    struct retiring *r = t->data;
+
+    routing_load(r->ctl, r->v, on_load, r);
+}
+
+void retire(struct control *ctl, struct version *v, retire_fn *fn, void *arg)
+{
+    struct retiring *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        abort();
+    *r = (struct retiring){.ctl = ctl, .v = v, .fn = fn, .arg = arg};
+    r->give_up = clock_mono() + ctl->settings.drain_seconds * CLOCK_SEC;
+    uv_timer_init(&ctl->loop, &r->timer);
+    r->timer.data = r;
+    uv_timer_start(&r->timer, on_look_due, LOOK_EVERY_MS, 0);
+}
+
+/* ---- bury ---- */
+
+static bool archive_used(const struct control *ctl, const char *archive)
+{
+    for (struct app *a = ctl->model.apps; a; a = a->next)
+        for (struct service *s = a->services; s; s = s->next)
+            for (struct version *v = s->versions; v; v = v->next)
+                if (strcmp(v->archive, archive) == 0)
+                    return true;
+    return false;
+}
+
+static void on_archive_deleted(struct ctx *ctx, int rc, void *arg)
+{
+    (void)arg;
+    if (rc)
+        log_warn(ctx, "archive.delete", "why", ctx_err_text(ctx, rc));
+}
+
+static void remove_work(void *arg)
+{
+    files_remove_tree(arg);
+}
+
+void retire_bury(struct control *ctl, struct version *v)
+{
+    struct arena a = ARENA_INIT;
+    char *dir = strdup(instance_dir(ctl, &a, v));
+
+    unlink(prepare_log(ctl, &a, v));
+    control_offload(ctl, remove_work, free, dir);
+    if (!archive_used(ctl, v->archive))
+        archive_delete(
+            ctl, v->archive,
+            json_integer_value(json_object_get(v->doc, "archiveSize")),
+            on_archive_deleted, NULL);
+    model_version_free(v);
+    arena_release(&a);
+}

@@ -1,0 +1,24 @@
+/*
+ * retire - end the instances of a version that takes no new requests.
+ *
+ * Waits until haproxy has no request of it left (or drain_seconds are over),
+ * then stops the instances.  Thread rule: the loop's.
+ */
+#ifndef CONTROL_RETIRE_H
+#define CONTROL_RETIRE_H
+
+#include "control/control_int.h"
+
+typedef void retire_fn(struct version *v, void *arg);
+
+/* fn runs once, on the loop, later, when no instance is left. */
+void retire(struct control *ctl, struct version *v, retire_fn *fn, void *arg);
+
+/*
+ * What is left when a version leaves the model: its folder, its logs of
+ * builds, its archive in the store unless another version has the same.  Frees
+ * it.
+ */
+void retire_bury(struct control *ctl, struct version *v);
+
+#endif
