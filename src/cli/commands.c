@@ -56,6 +56,11 @@ static const struct args_option emulator_options[] = {
     {0},
 };
 
+static const struct args_option help_options[] = {
+    {"markdown", NULL, "`help config` as docs/configuration.md has it", 0},
+    {0},
+};
+
 const struct cli_command cli_commands[] = {
     {
         .name = "up",
@@ -153,6 +158,7 @@ const struct cli_command cli_commands[] = {
         .name = "help",
         .operands = "[COMMAND|config]",
         .sentence = "Explain the command line, a command, or the settings",
+        .options = help_options,
         .run = cli_help,
         .max_operands = 1,
     },
@@ -168,21 +174,46 @@ int cli_version(struct cli *cli)
     return 0;
 }
 
+static void print_config_page(struct cli *cli)
+{
+    struct buf table = BUF_IN(&cli->arena);
+
+    settings_document(&table);
+    printf("# Configuration\n\n"
+           "What an `AppScalefile` may say: YAML, one `name: value` a line, "
+           "every line optional.\n"
+           "`appscale up` reads the one of the current folder, else the one in "
+           "the platform's root\nfolder; `appscale init` writes one with every "
+           "setting as a comment. An unknown name or a\nvalue out of range "
+           "stops the start with file, line and reason.\n\n"
+           "This page is made from the table in `src/config/settings.c` by\n"
+           "`build/bin/appscale help config --markdown > "
+           "docs/configuration.md`.\n\n%s",
+           buf_cstr(&table));
+}
+
+static void print_setting(const struct cli *cli, const struct setting *row)
+{
+    printf("  %s%s%s\n      %s.\n", cli_bold(cli), row->name, cli_plain(cli),
+           row->sentence);
+    if (row->type == SETTING_TEXT)
+        printf("      Default %s.\n", row->text);
+    else
+        printf(
+            "      Default %" PRId64 "%s%s, from %" PRId64 " to %" PRId64 ".\n",
+            row->number, *row->unit ? " " : "", row->unit, row->min, row->max);
+}
+
 int cli_help_config(struct cli *cli)
 {
+    if (cli_switch(cli, "markdown")) {
+        print_config_page(cli);
+        return 0;
+    }
     printf("The settings of an AppScalefile (YAML, one \"name: value\" a "
            "line):\n\n");
-    for (const struct setting *row = settings_table; row->name; row++) {
-        printf("  %s%s%s\n      %s.\n", cli_bold(cli), row->name,
-               cli_plain(cli), row->sentence);
-        if (row->type == SETTING_NUMBER)
-            printf("      Default %" PRId64 "%s%s, from %" PRId64 " to %" PRId64
-                   ".\n",
-                   row->number, *row->unit ? " " : "", row->unit, row->min,
-                   row->max);
-        else
-            printf("      Default %s.\n", row->text);
-    }
+    for (const struct setting *row = settings_table; row->name; row++)
+        print_setting(cli, row);
     printf("\n`appscale init` writes a file that lists them all.\n");
     return 0;
 }

@@ -271,3 +271,10 @@ def test_a_bad_appscalefile_stops_up_with_line_and_reason(appscale, tmp_path):
     done = appscale('up', cwd=tmp_path)
     assert done.returncode == 4
     assert "AppScalefile:2:1: Unknown setting 'htp'" in done.stderr
+
+
+def test_the_page_on_configuration_is_what_the_table_says(appscale):
+    with open(os.path.join(paths.ROOT, 'docs', 'configuration.md')) as f:
+        assert f.read() == appscale('help', 'config', '--markdown').stdout, (
+            'make it again: build/bin/appscale help config --markdown '
+            '> docs/configuration.md')
