@@ -228,11 +228,12 @@ static bool fits_key(const struct query *q)
 /* The kind of the last element of a path. */
 static struct bytes kind_of(struct arena *a, struct bytes path)
 {
-    struct key_elem e = {0};
+    struct key_elem e;
+    struct bytes kind = BYTES_NONE;
 
     while (key_path_next(a, &path, &e))
-        ;
-    return e.kind;
+        kind = e.kind;
+    return kind;
 }
 
 static int make_key(struct ctx *ctx, const struct query_env *env,
@@ -459,16 +460,20 @@ static int look_up(struct ctx *ctx, const struct query_env *env,
                    struct need_index **x, size_t *n, struct index_def *missing)
 {
     const struct index_set *set;
+    bool natural;
     int rc = index_set_ref(ctx, env->engine, ctx->app, &set);
 
     if (rc != 0)
         return rc;
-    *n = need_serve(ctx, q, need, set, x);
-    if (*n) {
+    *n = need_serve(ctx, q, need, set, x, &natural);
+    if (*n && (natural || !env->auto_index)) {
         arena_on_reset(ctx->arena, set_unref, (void *)(uintptr_t)set);
         return 0;
     }
-    need_minimum(ctx, need, set, missing);
+    if (*n) /* it could be answered, but not in the order tests rely on */
+        need_whole(ctx, need, missing);
+    else
+        need_minimum(ctx, need, set, missing);
     own_names(ctx->arena, missing);
     index_set_unref(set);
     return ERR_NEED_INDEX;

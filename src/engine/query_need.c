@@ -250,7 +250,7 @@ static bool cover_with(struct cover *c, const struct need_index *x)
 }
 
 /* Whether reading the tail one way or the other is the effective order. */
-static bool natural(const struct query *q, const struct need_index *x)
+static bool is_natural(const struct query *q, const struct need_index *x)
 {
     const struct index_column *c = x->def->columns + x->tail;
     size_t n = x->def->n - x->tail;
@@ -288,7 +288,7 @@ static size_t serve_from(struct ctx *ctx, const struct query_need *need,
 
 size_t need_serve(struct ctx *ctx, const struct query *q,
                   const struct query_need *need, const struct index_set *set,
-                  struct need_index **out)
+                  struct need_index **out, bool *natural)
 {
     struct need_index *all, *tried;
     size_t n = all_usable(ctx, need, set, &all), best = 0;
@@ -298,7 +298,7 @@ size_t need_serve(struct ctx *ctx, const struct query *q,
     *out = ARENA_ARRAY(ctx->arena, struct need_index, n + 1);
     for (size_t lead = 0; lead < n; lead++) {
         size_t used = serve_from(ctx, need, all, n, lead, tried);
-        bool nat = natural(q, &all[lead]);
+        bool nat = is_natural(q, &all[lead]);
 
         if (used == 0 || (best && best_natural && !nat))
             continue;
@@ -308,31 +308,31 @@ size_t need_serve(struct ctx *ctx, const struct query *q,
             best_natural = nat;
         }
     }
+    if (natural)
+        *natural = best_natural;
     return best;
 }
 
 /* ---- the index that is missing ---- */
 
-static void recommend(struct ctx *ctx, const struct query_names *equal,
-                      bool ancestor, const struct query_need *need,
-                      struct index_def *out)
+void need_whole(struct ctx *ctx, const struct query_need *need,
+                struct index_def *out)
 {
-    struct query_names grouped = need->grouped, unordered = need->unordered;
-    struct index_column *c = ARENA_ARRAY(ctx->arena, struct index_column,
-                                         equal->n + need_tail(need) + 1);
     size_t n = 0;
+    struct index_column *c = ARENA_ARRAY(ctx->arena, struct index_column,
+                                         need->equal.n + need_tail(need) + 1);
 
-    for (size_t i = 0; i < equal->n; i++)
-        c[n++].name = equal->v[i];
+    for (size_t i = 0; i < need->equal.n; i++)
+        c[n++].name = need->equal.v[i];
     for (size_t i = 0; i < need->n_ordered; i++)
         c[n++] =
             (struct index_column){need->ordered[i].name, need->ordered[i].desc};
-    for (size_t i = 0; i < grouped.n; i++)
-        c[n++].name = grouped.v[i];
-    for (size_t i = 0; i < unordered.n; i++)
-        c[n++].name = unordered.v[i];
+    for (size_t i = 0; i < need->grouped.n; i++)
+        c[n++].name = need->grouped.v[i];
+    for (size_t i = 0; i < need->unordered.n; i++)
+        c[n++].name = need->unordered.v[i];
     *out = (struct index_def){
-        .kind = need->kind, .ancestor = ancestor, .columns = c, .n = n};
+        .kind = need->kind, .ancestor = need->ancestor, .columns = c, .n = n};
 }
 
 /* The tail of `x` behind the names still missing. */
@@ -360,7 +360,7 @@ void need_minimum(struct ctx *ctx, const struct query_need *need,
     size_t n = all_usable(ctx, need, set, &all);
     size_t best = SIZE_MAX;
 
-    recommend(ctx, &need->equal, need->ancestor, need, out);
+    need_whole(ctx, need, out);
     for (size_t lead = 0; lead < n; lead++) {
         struct cover c;
         bool adds = false;

@@ -45,15 +45,21 @@ struct need_index {
 /*
  * Find ready indexes that serve together: the fewest, and those whose tail is
  * in the query's effective order first.  Returns how many; 0 when the query
- * has to be refused.
+ * has to be refused.  *natural (may be NULL) says whether the results come in
+ * the effective order, or, as far as the query leaves that open, in the
+ * indexes' own.
  */
 size_t need_serve(struct ctx *ctx, const struct query *q,
                   const struct query_need *need, const struct index_set *set,
-                  struct need_index **out);
+                  struct need_index **out, bool *natural);
 
 /* The smallest index that, with the ready ones, serves the query. */
 void need_minimum(struct ctx *ctx, const struct query_need *need,
                   const struct index_set *set, struct index_def *out);
+
+/* The index that serves the query alone, in its effective order. */
+void need_whole(struct ctx *ctx, const struct query_need *need,
+                struct index_def *out);
 
 /* Its entry of an index.yaml, without a final newline. */
 struct bytes need_yaml(struct arena *a, const struct index_def *def);

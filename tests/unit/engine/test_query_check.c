@@ -361,7 +361,7 @@ static void indexes_serve_alone_or_together(void **state)
 
         need_of(&ctx, q, &need);
         assert_true(need.required);
-        n = need_serve(&ctx, q, &need, &set, &x);
+        n = need_serve(&ctx, q, &need, &set, &x, NULL);
         if (n != serves[i].served)
             fail_msg("%s with %s: %zu serve", serves[i].text, serves[i].indexes,
                      n);
@@ -379,9 +379,9 @@ static void an_index_being_built_does_not_serve(void **state)
     struct query *q = checked("K a=1 order:b");
 
     need_of(&ctx, q, &need);
-    assert_int_equal(need_serve(&ctx, q, &need, &set, &x), 1);
+    assert_int_equal(need_serve(&ctx, q, &need, &set, &x, NULL), 1);
     set.defs[0].state = INDEX_WRITE_ONLY;
-    assert_int_equal(need_serve(&ctx, q, &need, &set, &x), 0);
+    assert_int_equal(need_serve(&ctx, q, &need, &set, &x, NULL), 0);
 }
 
 static void the_index_that_reads_in_the_querys_order_is_preferred(void **state)
@@ -392,7 +392,7 @@ static void the_index_that_reads_in_the_querys_order_is_preferred(void **state)
     struct query *q = checked("K project:b,a");
 
     need_of(&ctx, q, &need);
-    assert_int_equal(need_serve(&ctx, q, &need, &set, &x), 1);
+    assert_int_equal(need_serve(&ctx, q, &need, &set, &x, NULL), 1);
     assert_string_equal(describe(x[0].def), "a,b");
 }
 
