@@ -137,6 +137,8 @@ void query_normalise(struct ctx *ctx, struct query *q)
     if (q->n_filters)
         memcpy(grown, q->filters, q->n_filters * sizeof(*grown));
     q->filters = grown;
+    if (key) /* at most one entity: nothing to sort */
+        q->n_orders = 0;
     drop_orders(q, &seen);
     for (size_t i = 0; i < range.n; i++)
         set_add(&seen, range.v[i]);
@@ -145,8 +147,6 @@ void query_normalise(struct ctx *ctx, struct query *q)
     if (q->projection.n) /* else there is nothing to group */
         add_exists(q, &q->group_by, &seen);
     add_exists(q, &q->projection, &seen);
-    if (key)
-        q->n_orders = 0;
     cut_orders_behind_key(q);
 }
 
