@@ -69,6 +69,8 @@ static int refuse(struct api *api, int code, long status, const json_t *body)
     struct ctx *ctx = &api->cli->ctx;
 
     ctx_err_clear(ctx);
+    if (status == 503)
+        api->cli->next = "appscale status shows how far it is; then again";
     if (message && *message)
         return ctx_err(ctx, code, "%s", message);
     return ctx_err(ctx, code, "the controller answered with status %ld",

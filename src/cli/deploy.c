@@ -243,8 +243,10 @@ static int upload(struct deploy *d)
 static int ensure_project(struct deploy *d)
 {
     json_t *body = json_pack("{s:s}", "id", d->project), *op = NULL;
-    int rc = api_call(d->api, "GET", NULL, NULL, "/v1/apps/%s", d->project);
+    int rc;
 
+    progress_step(&d->progress, "Looking for the project %s", d->project);
+    rc = api_call(d->api, "GET", NULL, NULL, "/v1/apps/%s", d->project);
     if (rc == ERR_NOT_FOUND) {
         ctx_err_clear(&d->cli->ctx);
         progress_step(&d->progress, "Creating the project %s", d->project);

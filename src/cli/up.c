@@ -312,8 +312,8 @@ static int wait_ready(struct up *up, json_t **status)
                             "appscale status shows what is missing, appscale "
                             "logs why",
                             "the platform is not ready after %d s; it keeps "
-                            "trying",
-                            (int)(UP_LIMIT / CLOCK_SEC));
+                            "trying. The controller's last lines:\n%s",
+                            (int)(UP_LIMIT / CLOCK_SEC), log_tail(up, 4));
         progress_tick(&up->progress);
         usleep(POLL_MS * 1000);
     }
@@ -392,7 +392,6 @@ static int start(struct up *up)
         rc = write_config(cli, &up->settings, &config);
     if (rc < 0)
         return rc;
-    up->log = arena_printf(&cli->arena, "%s/logs/controller.log", cli->root);
     progress_step(&up->progress, "Starting the controller%s%s",
                   used ? " with " : "", used ? used : "");
     return start_controller(up, config);
@@ -400,11 +399,12 @@ static int start(struct up *up)
 
 int cli_up(struct cli *cli)
 {
-    struct up up = {.cli = cli, .api = api_open(cli), .log = ""};
+    struct up up = {.cli = cli, .api = api_open(cli)};
     json_t *status = NULL;
     bool already = true;
     int rc;
 
+    up.log = arena_printf(&cli->arena, "%s/logs/controller.log", cli->root);
     settings_default(&up.settings);
     progress_init(&up.progress, cli->json);
     rc = api_call(up.api, "GET", &status, NULL, "/v1/platform/status");
