@@ -4,9 +4,13 @@
  */
 #include "rpc/rpc.h"
 
+#include "service/app_identity/app_identity.h"
+#include "service/capability/capability.h"
 #include "service/datastore/datastore.h"
 #include "service/memcache/memcache.h"
+#include "service/modules/modules.h"
 #include "service/platform/platform.h"
+#include "service/user/user.h"
 
 /* ---- appscale: the server itself ---- */
 
@@ -110,12 +114,96 @@ static const struct rpc_service platform = {
     .request_max = RPC_REQUEST_MAX_LARGE,
 };
 
+/* ---- user ---- */
+
+#define USER(name_, fn_)                                                       \
+    RPC_TYPED(#name_, fn_, user_##name_##Request, user_##name_##Response,      \
+              RPC_INLINE | RPC_READ_ONLY)
+
+static const struct rpc_method user_methods[] = {
+    USER(CreateLoginURL, user_create_login_url),
+    USER(CreateLogoutURL, user_create_logout_url),
+    USER(GetOAuthUser, user_get_oauth_user),
+    USER(CheckOAuthSignature, user_check_oauth_signature),
+    {0},
+};
+
+static const struct rpc_service user = {
+    .name = "user",
+    .errors = user_errors,
+    .methods = user_methods,
+};
+
+/* ---- app_identity_service ---- */
+
+#define IDENTITY(name_, fn_, type_, flags_)                                    \
+    RPC_TYPED(name_, fn_, app_identity_##type_##Request,                       \
+              app_identity_##type_##Response, (flags_) | RPC_READ_ONLY)
+
+static const struct rpc_method app_identity_methods[] = {
+    IDENTITY("SignForApp", app_identity_sign, SignForApp, RPC_POOL),
+    IDENTITY("GetPublicCertificatesForApp", app_identity_certificates,
+             GetPublicCertificateForApp, RPC_POOL),
+    IDENTITY("GetServiceAccountName", app_identity_account_name,
+             GetServiceAccountName, RPC_INLINE),
+    IDENTITY("GetDefaultGcsBucketName", app_identity_bucket_name,
+             GetDefaultGcsBucketName, RPC_INLINE),
+    IDENTITY("GetAccessToken", app_identity_access_token, GetAccessToken,
+             RPC_INLINE),
+    {0},
+};
+
+static const struct rpc_service app_identity = {
+    .name = "app_identity_service",
+    .errors = app_identity_errors,
+    .methods = app_identity_methods,
+};
+
+/* ---- capability_service ---- */
+
+static const struct rpc_method capability_methods[] = {
+    RPC_TYPED("IsEnabled", capability_is_enabled, capability_IsEnabledRequest,
+              capability_IsEnabledResponse, RPC_INLINE | RPC_READ_ONLY),
+    {0},
+};
+
+static const struct rpc_service capability = {
+    .name = "capability_service",
+    .methods = capability_methods,
+};
+
+/* ---- modules ---- */
+
+#define MODULES(name_, fn_)                                                    \
+    RPC_TYPED(#name_, fn_, modules_##name_##Request,                           \
+              modules_##name_##Response, RPC_POOL | RPC_READ_ONLY)
+
+static const struct rpc_method modules_methods[] = {
+    MODULES(GetModules, modules_get_modules),
+    MODULES(GetVersions, modules_get_versions),
+    MODULES(GetDefaultVersion, modules_get_default_version),
+    MODULES(GetNumInstances, modules_get_num_instances),
+    MODULES(SetNumInstances, modules_set_num_instances),
+    MODULES(StartModule, modules_start_module),
+    MODULES(StopModule, modules_stop_module),
+    MODULES(GetHostname, modules_get_hostname),
+    {0},
+};
+
+static const struct rpc_service modules = {
+    .name = "modules",
+    .errors = modules_errors,
+    .methods = modules_methods,
+};
+
 /* ---- all of them ---- */
 
 const struct rpc_service *const rpc_services[] = {
-    &appscale, &datastore, &memcache, &platform, NULL,
+    &appscale,   &datastore, &memcache, &user, &app_identity,
+    &capability, &modules,   &platform, NULL,
 };
 
 const struct http_route *const rpc_routes[] = {
+    user_routes,
     NULL,
 };

@@ -65,7 +65,6 @@ enum platform_scaling {
 
 struct platform_version {
     struct bytes id;
-    struct bytes host; /* of versionUrl, without a scheme; or empty */
     enum platform_scaling scaling;
     int64_t instances; /* of manual or basic scaling, else 0 */
     bool serving;

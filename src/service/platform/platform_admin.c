@@ -4,6 +4,8 @@
  */
 #include "service/platform/platform_int.h"
 
+#include "engine/engine.h"
+#include "service/memcache/memcache.h"
 #include "service/user/users.h"
 
 int platform_create_user(struct ctx *ctx,
@@ -74,20 +76,23 @@ int platform_set_indexes(struct ctx *ctx,
                          const struct platform_SetIndexesRequest *in,
                          struct platform_Void *out)
 {
-    (void)in;
     (void)out;
-    return ctx_err(ctx, ERR_UNIMPLEMENTED,
-                   "this server has no composite indexes");
+    return engine_indexes_set(ctx, ctx->env->engine,
+                              platform_SetIndexesRequest_app(in),
+                              platform_SetIndexesRequest_index_yaml(in));
 }
 
+/* Not atomic; the controller calls again until it has worked. */
 int platform_delete_app_data(struct ctx *ctx,
                              const struct platform_DeleteAppDataRequest *in,
                              struct platform_Void *out)
 {
+    struct bytes app = platform_DeleteAppDataRequest_app(in);
+
     (void)out;
-    return ctx_err(ctx, ERR_UNIMPLEMENTED,
-                   "this server cannot delete the data of %.*s",
-                   BYTES_FMT(platform_DeleteAppDataRequest_app(in)));
+    if (app.n == 0)
+        return ctx_err(ctx, ERR_INVALID, "whose data?");
+    return engine_app_delete(ctx, ctx->env->engine, app);
 }
 
 /* Each "name value" line of `text` becomes one of the answer. */
@@ -109,5 +114,7 @@ int platform_stats(struct ctx *ctx, const struct platform_Void *in,
 {
     (void)in;
     add_lines(ctx, out, storage_stats(ctx, ctx->env->platform->storage));
+    if (ctx->env->memcache)
+        add_lines(ctx, out, memcache_stats_text(ctx, ctx->env->memcache));
     return 0;
 }

@@ -41,19 +41,6 @@ static struct bytes member(const json_t *j, const char *name)
     return BYTES(json_string_value(v), json_string_length(v));
 }
 
-/* "http://v.example.com/" as "v.example.com". */
-static struct bytes url_host(struct bytes url)
-{
-    const char *at = memmem(url.p, url.n, "://", 3);
-    const char *end = (const char *)url.p + url.n, *slash;
-
-    if (!at)
-        return BYTES_NONE;
-    at += 3;
-    slash = memchr(at, '/', (size_t)(end - at));
-    return BYTES(at, (size_t)((slash ? slash : end) - at));
-}
-
 static struct bytes app_host(struct ctx *ctx, struct bytes app,
                              struct bytes stored)
 {
@@ -150,7 +137,6 @@ static int add_version(struct ctx *ctx, struct platform_app *a, struct bytes id,
     v = &s->versions[s->n_versions++];
     *v = (struct platform_version){
         .id = bytes_from(id, s->id.n + 1),
-        .host = url_host(member(j, "versionUrl")),
         .serving = !bytes_eq_str(member(j, "servingStatus"), "STOPPED"),
     };
     v->share = json_number_value(json_object_getn(s->split, v->id.p, v->id.n));

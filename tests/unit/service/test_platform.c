@@ -294,8 +294,7 @@ static void an_app_is_read_from_its_documents(void **state)
     fixture_put(&f, "services", "guestbook2/other", "{}");
     fixture_put(&f, "versions", "guestbook/default/v1",
                 "{\"servingStatus\":\"STOPPED\","
-                "\"manualScaling\":{\"instances\":3},"
-                "\"versionUrl\":\"http://v1-dot-guestbook.x:8080/\"}");
+                "\"manualScaling\":{\"instances\":3}}");
     fixture_put(&f, "versions", "guestbook/default/v2",
                 "{\"servingStatus\":\"SERVING\",\"automaticScaling\":{}}");
     fixture_put(&f, "versions", "guestbook/gone/v2", "not even JSON");
@@ -311,7 +310,6 @@ static void an_app_is_read_from_its_documents(void **state)
     assert_false(v->serving);
     assert_int_equal(v->scaling, PLATFORM_MANUAL);
     assert_int_equal(v->instances, 3);
-    assert_bytes(v->host, BYTES_LIT("v1-dot-guestbook.x:8080"));
     v = platform_version_default(s);
     assert_bytes(v->id, BYTES_LIT("v2"));
     assert_true(v->serving);

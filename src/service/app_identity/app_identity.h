@@ -1,0 +1,50 @@
+/*
+ * app_identity - who an app is to others: the RPC service
+ * "app_identity_service".
+ *
+ * Each app has an RSA key and a certificate for it, made at the first use and
+ * kept in the server's own table "identity"; what the app signs can be checked
+ * by anyone who has the certificate.  There is no certificate authority behind
+ * it: the certificate is signed with its own key.
+ *
+ * Access tokens (Go and Java ask for them here, Python asks a metadata server)
+ * are strings under this server's MAC with scopes and an end.  Google accepts
+ * none of them; they are for services of the platform's own.
+ *
+ * Thread rule: handlers run on any thread.
+ */
+#ifndef SERVICE_APP_IDENTITY_APP_IDENTITY_H
+#define SERVICE_APP_IDENTITY_APP_IDENTITY_H
+
+#include "app_identity.pb.h"
+#include "service/env.h"
+
+extern const struct rpc_err_map app_identity_errors[];
+
+enum {
+    APP_IDENTITY_BLOB_MAX = 8 * 1024, /* Google's limit of SignForApp */
+    APP_IDENTITY_TOKEN_SECONDS = 60 * 60,
+};
+
+/* RPC_POOL: the first use makes a key, which takes some 100 ms. */
+int app_identity_sign(struct ctx *ctx,
+                      const struct app_identity_SignForAppRequest *in,
+                      struct app_identity_SignForAppResponse *out);
+int app_identity_certificates(
+    struct ctx *ctx,
+    const struct app_identity_GetPublicCertificateForAppRequest *in,
+    struct app_identity_GetPublicCertificateForAppResponse *out);
+
+/* RPC_INLINE. */
+int app_identity_account_name(
+    struct ctx *ctx, const struct app_identity_GetServiceAccountNameRequest *in,
+    struct app_identity_GetServiceAccountNameResponse *out);
+int app_identity_bucket_name(
+    struct ctx *ctx,
+    const struct app_identity_GetDefaultGcsBucketNameRequest *in,
+    struct app_identity_GetDefaultGcsBucketNameResponse *out);
+int app_identity_access_token(
+    struct ctx *ctx, const struct app_identity_GetAccessTokenRequest *in,
+    struct app_identity_GetAccessTokenResponse *out);
+
+#endif
