@@ -95,6 +95,11 @@ static rocksdb_options_t *options_new(rocksdb_cache_t *blocks)
 
     rocksdb_options_set_create_if_missing(o, 1);
     rocksdb_options_set_paranoid_checks(o, 1);
+    /* Of the writers that share a sync the first inserts the rows of all: to
+     * wake each for its own dozen costs more than the rows do, and so does
+     * spinning for them when there are more writers than processors. */
+    rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
+    rocksdb_options_set_enable_write_thread_adaptive_yield(o, 0);
     rocksdb_options_set_wal_recovery_mode(o, WAL_TOLERATE_TORN_TAIL);
     set_sizes(o);
     set_own_log(o);
