@@ -210,7 +210,6 @@ static void add_http(const struct control *ctl, struct buf *out)
              "        default 0;\n"
              "        \"~*(?:^|; *)appscale_session=\" 1;\n"
              "    }\n"
-             "    map_hash_bucket_size 256;\n"
              "    server_names_hash_bucket_size 512;\n"
              "    server_tokens off;\n"
              "    sendfile on;\n"
@@ -531,6 +530,11 @@ static void add_directory(const struct control *ctl, struct buf *out)
     add_listen(ctl, out, true);
     buf_add_str(out, "        server_name _;\n"
                      "        set $appscale_app -;\n"
+                     "        set $appscale_backend -;\n"
+                     "        set $user_email \"\";\n"
+                     "        set $user_id \"\";\n"
+                     "        set $user_nickname \"\";\n"
+                     "        set $user_admin \"\";\n"
                      "        default_type text/html;\n"
                      "        location / {\n"
                      "            return 404 ");
