@@ -173,9 +173,11 @@ static int apps_create(struct admin_call *c)
 static int remove_what(struct admin_call *c, struct undeploy u)
 {
     struct operation *op = NULL;
+    int rc;
 
     u.data = strcmp(admin_param(c, "data", "false"), "true") == 0;
-    return reply_operation(c, undeploy(&c->ctx, c->ctl, &u, &op), op);
+    rc = undeploy(&c->ctx, c->ctl, &u, &op);
+    return reply_operation(c, rc, op);
 }
 
 static int apps_delete(struct admin_call *c)
@@ -357,10 +359,9 @@ static int versions_create(struct admin_call *c)
         rc = ctx_err(&c->ctx, ERR_INVALID, "the body must be a version");
     if (rc)
         return rc;
-    return reply_operation(c,
-                           deploy_version(&c->ctx, c->ctl, c->words[0],
-                                          c->words[1], c->body, promote, &op),
-                           op);
+    rc = deploy_version(&c->ctx, c->ctl, c->words[0], c->words[1], c->body,
+                        promote, &op);
+    return reply_operation(c, rc, op);
 }
 
 static int versions_get(struct admin_call *c)
