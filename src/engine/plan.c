@@ -341,7 +341,6 @@ static void take_tail(const struct query *q, const struct need_index *x,
 
     plan->columns = x->def->columns + x->tail;
     plan->n_columns = n;
-    plan->index = x->def;
     for (size_t i = 0; natural && i < n; i++)
         natural = i < q->n_effective &&
                   bytes_eq(plan->columns[i].name, q->effective[i].name) &&
@@ -418,11 +417,6 @@ static bool fits_composite(const struct query *q)
     return true;
 }
 
-static void set_unref(void *set)
-{
-    index_set_unref(set);
-}
-
 static int refuse(struct ctx *ctx, const struct index_def *def)
 {
     return ctx_err(ctx, ERR_NEED_INDEX,
@@ -456,7 +450,7 @@ static int create(struct ctx *ctx, const struct query_env *env,
 /* Look among the indexes there are: 0 with *n set, or ERR_NEED_INDEX with the
  * one that is missing. */
 static int look_up(struct ctx *ctx, const struct query_env *env,
-                   const struct query *q, const struct query_need *need,
+                   const struct query_need *need, struct plan *plan,
                    struct need_index **x, size_t *n, struct index_def *missing)
 {
     const struct index_set *set;
@@ -465,9 +459,9 @@ static int look_up(struct ctx *ctx, const struct query_env *env,
 
     if (rc != 0)
         return rc;
-    *n = need_serve(ctx, q, need, set, x, &natural);
+    *n = need_serve(ctx, plan->query, need, set, x, &natural);
     if (*n && (natural || !env->auto_index)) {
-        arena_on_reset(ctx->arena, set_unref, (void *)(uintptr_t)set);
+        plan->indexes = set;
         return 0;
     }
     if (env->auto_index) /* the one that serves in the order tests rely on */
@@ -484,21 +478,21 @@ static int look_up(struct ctx *ctx, const struct query_env *env,
  * *n is 0 when none is required.
  */
 static int find_indexes(struct ctx *ctx, const struct query_env *env,
-                        const struct query *q, struct need_index **x, size_t *n)
+                        struct plan *plan, struct need_index **x, size_t *n)
 {
     struct query_need need;
     struct index_def missing;
     int rc;
 
     *n = 0;
-    need_of(ctx, q, &need);
+    need_of(ctx, plan->query, &need);
     if (!need.required)
         return 0;
-    rc = look_up(ctx, env, q, &need, x, n, &missing);
+    rc = look_up(ctx, env, &need, plan, x, n, &missing);
     if (rc == ERR_NEED_INDEX && env->auto_index) {
         rc = create(ctx, env, &missing);
         if (rc == 0)
-            rc = look_up(ctx, env, q, &need, x, n, &missing);
+            rc = look_up(ctx, env, &need, plan, x, n, &missing);
     }
     return rc == ERR_NEED_INDEX ? refuse(ctx, &missing) : rc;
 }
@@ -508,7 +502,7 @@ static int make_composite(struct ctx *ctx, const struct query_env *env,
 {
     struct need_index *x;
     size_t n;
-    int rc = find_indexes(ctx, env, q, &x, &n);
+    int rc = find_indexes(ctx, env, plan, &x, &n);
 
     if (rc == 0 && n == 0)
         return ctx_err(ctx, ERR_INTERNAL, "no plan answers this query");
@@ -547,12 +541,12 @@ static const struct plan_kind *const kinds[] = {
  * they are refused here, too.
  */
 static int check_index(struct ctx *ctx, const struct query_env *env,
-                       const struct query *q)
+                       struct plan *plan)
 {
     struct need_index *x;
     size_t n;
 
-    return find_indexes(ctx, env, q, &x, &n);
+    return find_indexes(ctx, env, plan, &x, &n);
 }
 
 static size_t count_group(const struct query *q, const struct plan *plan)
@@ -569,6 +563,13 @@ static size_t count_group(const struct query *q, const struct plan *plan)
         n++;
     }
     return n;
+}
+
+void plan_release(struct plan *plan)
+{
+    if (plan->indexes)
+        index_set_unref(plan->indexes);
+    plan->indexes = NULL;
 }
 
 int plan_make(struct ctx *ctx, const struct query_env *env,
@@ -589,11 +590,13 @@ int plan_make(struct ctx *ctx, const struct query_env *env,
     };
     if (kinds[i]->fetch == stream_fetch && kinds[i] != &plan_composite &&
         kinds[i] != &plan_group_meta)
-        rc = check_index(ctx, env, q);
+        rc = check_index(ctx, env, plan);
     if (rc == 0)
         rc = kinds[i]->make(ctx, env, q, plan);
-    if (rc != 0)
+    if (rc != 0) {
+        plan_release(plan);
         return rc;
+    }
     plan->n_group = count_group(q, plan);
     plan->empty = plan->empty || plan_range_empty(&plan->range);
     return 0;

@@ -84,7 +84,7 @@ struct plan {
     bool first_desc;   /* the first part of the order descends */
     bool holds_entity; /* a row's value is the row of the entity */
     bool check;        /* rows are only candidates: see the entity */
-    const struct index_def *index; /* the composite one, or NULL */
+    const struct index_set *indexes; /* held for `columns`, or NULL */
 };
 
 /*
@@ -102,10 +102,14 @@ struct plan_position {
 /*
  * Plan a query that passed query_check().  ERR_NEED_INDEX with the index.yaml
  * lines that would serve it; with env->auto_index the index is made, which
- * waits (ERR_WOULD_BLOCK).
+ * waits (ERR_WOULD_BLOCK).  On 0 the plan is given back with plan_release().
  */
 int plan_make(struct ctx *ctx, const struct query_env *env,
               const struct query *q, struct plan *plan);
+
+/* Let go of the indexes; the plan cannot be used any more.  Accepts a zeroed
+ * plan. */
+void plan_release(struct plan *plan);
 
 /* Take a rest apart; false when malformed. */
 bool plan_split(const struct plan *plan, struct bytes rest,

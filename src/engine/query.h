@@ -42,6 +42,10 @@ enum {
     QUERY_LIST_MAX = 1000, /* filters, orders, or names in one list */
 };
 
+/* Encoded bytes of a filter's value that are compared; no indexed value is as
+ * long (1500 bytes, or a key of 6 KiB, escaped). */
+enum { QUERY_VALUE_MAX = 16 * 1024 };
+
 /* Rows of a batch, of one without count and limit, and skipped by one call:
  * what production documents and the SDKs' loops are made for. */
 enum {

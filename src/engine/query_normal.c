@@ -161,6 +161,8 @@ static int encode_filter(struct ctx *ctx, struct query_filter *f)
         return 0; /* a key was encoded when it was checked */
     rc = value_encode(ctx, &b, f->pv);
     f->value = buf_view(&b);
+    if (f->value.n > QUERY_VALUE_MAX)
+        f->value.n = QUERY_VALUE_MAX;
     return rc;
 }
 

@@ -701,6 +701,7 @@ static int run_open(struct ctx *ctx, const struct query_env *env,
         rc = run_init(r, ctx, env, q, plan);
     if (rc == 0)
         rc = run_batch(r, more);
+    plan_release(plan);
     if (rc != 0)
         r->out->n = r->out_start; /* half an answer is none */
     return rc;

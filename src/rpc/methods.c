@@ -44,6 +44,8 @@ static const struct rpc_method datastore_methods[] = {
             RPC_INLINE | RPC_READ_ONLY),
     RPC_RAW("Commit", datastore_commit, RPC_POOL),
     RPC_RAW("Rollback", datastore_rollback, RPC_POOL | RPC_READ_ONLY),
+    RPC_RAW("RunQuery", datastore_run_query, RPC_INLINE | RPC_READ_ONLY),
+    RPC_RAW("Next", datastore_next, RPC_INLINE | RPC_READ_ONLY),
     RPC_RAW("GetIndices", datastore_get_indices, RPC_INLINE | RPC_READ_ONLY),
     RPC_RAW("CreateIndex", datastore_create_index, RPC_POOL),
     RPC_RAW("UpdateIndex", datastore_update_index, RPC_POOL),

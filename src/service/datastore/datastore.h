@@ -43,6 +43,8 @@ int datastore_begin_transaction(struct ctx *ctx, struct bytes in,
                                 struct buf *out);
 int datastore_commit(struct ctx *ctx, struct bytes in, struct buf *out);
 int datastore_rollback(struct ctx *ctx, struct bytes in, struct buf *out);
+int datastore_run_query(struct ctx *ctx, struct bytes in, struct buf *out);
+int datastore_next(struct ctx *ctx, struct bytes in, struct buf *out);
 int datastore_get_indices(struct ctx *ctx, struct bytes in, struct buf *out);
 int datastore_create_index(struct ctx *ctx, struct bytes in, struct buf *out);
 int datastore_update_index(struct ctx *ctx, struct bytes in, struct buf *out);

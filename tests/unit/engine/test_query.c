@@ -26,6 +26,7 @@ static int open_rocksdb(void **state)
 static int close_bed(void **state)
 {
     errinj_clear();
+    arena_reset(&bed.arena);
     bed_close(&bed);
     return 0;
 }

@@ -1,0 +1,29 @@
+#include "engine/query.h"
+
+#include "service/datastore/datastore_int.h"
+
+/*
+ * RunQuery and Next.  The emulator makes an index that is missing; elsewhere
+ * the app hears which one to add to its index.yaml.
+ */
+static struct query_env query_env(const struct ctx *ctx)
+{
+    return (struct query_env){
+        .engine = ctx->env->engine,
+        .auto_index = ctx->env->emulator,
+    };
+}
+
+int datastore_run_query(struct ctx *ctx, struct bytes in, struct buf *out)
+{
+    struct query_env env = query_env(ctx);
+
+    return query_run(ctx, &env, in, out);
+}
+
+int datastore_next(struct ctx *ctx, struct bytes in, struct buf *out)
+{
+    struct query_env env = query_env(ctx);
+
+    return query_next(ctx, &env, in, out);
+}
