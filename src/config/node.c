@@ -224,33 +224,45 @@ void config_node_parse(struct ctx *ctx, const char *file, struct bytes text,
         *out = NULL;
 }
 
-int config_file_read(struct ctx *ctx, const char *path, struct bytes *out)
+/* Open what is a plain file; a pipe or device would make us wait. */
+static int open_file(struct ctx *ctx, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const char *why = NULL;
     struct stat st;
-    uint8_t *p;
-    ssize_t n = 0;
-    size_t at = 0;
 
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return ERR_NOT_FOUND;
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        int rc =
-            ctx_err(ctx, ERR_IO, "cannot read %s: %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
+    if (fd < 0 || fstat(fd, &st) < 0)
+        why = strerror(errno);
+    else if (!S_ISREG(st.st_mode))
+        why = "it is not a file";
+    if (!why)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return ctx_err(ctx, ERR_IO, "cannot read %s: %s", path, why);
+}
+
+int config_file_read(struct ctx *ctx, const char *path, struct bytes *out)
+{
+    int fd = open_file(ctx, path);
+    ssize_t n = 0;
+    uint8_t *p;
+    size_t at = 0;
+    int error;
+
+    if (fd < 0)
+        return fd;
     p = arena_alloc(ctx->arena, CONFIG_FILE_MAX + 1);
     while (at <= CONFIG_FILE_MAX &&
            (n = read(fd, p + at, CONFIG_FILE_MAX + 1 - at)) > 0)
         at += (size_t)n;
-    if (n < 0)
-        n = -errno;
+    error = errno;
     close(fd);
     if (n < 0)
         return ctx_err(ctx, ERR_IO, "cannot read %s: %s", path,
-                       strerror((int)-n));
+                       strerror(error));
     if (at > CONFIG_FILE_MAX)
         return ctx_err(ctx, ERR_TOO_LARGE, "%s is larger than %d bytes", path,
                        CONFIG_FILE_MAX);
