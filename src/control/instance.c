@@ -194,6 +194,70 @@ static int instance_setup(struct ctx *ctx, struct process *p,
     return 0;
 }
 
+/*
+ * A server may listen long before the application behind it has been loaded
+ * (gunicorn does), so an instance counts once it has answered a request,
+ * whatever it says: the warm-up where the application wants it, else a path
+ * that no application has.
+ */
+static void on_health(const struct http_client_response *res, void *arg)
+{
+    struct instance *in = arg;
+    const char *why = NULL;
+
+    in->health = NULL;
+    if (res->err == ERR_DEADLINE)
+        why = res->message;
+    else if (res->err)
+        why = "";
+    process_healthy(in->process, why);
+}
+
+static bool wants_warmup(const struct version *v)
+{
+    const json_t *list = json_object_get(v->doc, "inboundServices"), *one;
+    size_t i;
+
+    json_array_foreach(
+        (json_t *)(uintptr_t)list, i,
+        one) if (json_is_string(one) &&
+                 strcmp(json_string_value(one), "INBOUND_SERVICE_WARMUP") ==
+                     0) return true;
+    return false;
+}
+
+static void instance_health(struct process *p)
+{
+    struct instance *in = p->arg;
+    const struct version *v = in->version;
+    struct arena a = ARENA_INIT;
+    const struct http_header headers[] = {
+        {BYTES_LIT("Connection"), BYTES_LIT("close")},
+        {BYTES_LIT("X-Appengine-User-Ip"), BYTES_LIT("0.1.0.3")},
+        {BYTES_LIT("X-Appengine-Auth-Domain"), BYTES_LIT("gmail.com")},
+        {BYTES_LIT("X-Appengine-Api-Ticket"),
+         bytes_str(arena_printf(&a, "%s.health", v->token))},
+    };
+    struct http_client_request req = {
+        .url = arena_printf(&a, "http://127.0.0.1:%d/_ah/%s", p->port,
+                            wants_warmup(v) ? "warmup" : "health"),
+        .headers = headers,
+        .n_headers = sizeof(headers) / sizeof(headers[0]),
+        .timeout = process_start_left(p) + 1,
+        .response_max = 32 << 20,
+    };
+
+    in->health = http_client_send(p->ctl->http, &req, on_health, in);
+    arena_release(&a);
+}
+
+static void health_cancel(struct instance *in)
+{
+    if (in->health)
+        http_client_cancel(in->health);
+    in->health = NULL;
+}
+
 static void tell(struct version *v)
 {
     if (v->watch)
@@ -210,7 +274,10 @@ static void instance_ready(struct process *p)
 
 static void instance_down(struct process *p)
 {
-    tell(((struct instance *)p->arg)->version);
+    struct instance *in = p->arg;
+
+    health_cancel(in);
+    tell(in->version);
 }
 
 static void instance_gone(struct process *p)
@@ -218,6 +285,7 @@ static void instance_gone(struct process *p)
     struct instance *in = p->arg;
     struct version *v = in->version;
 
+    health_cancel(in);
     for (size_t i = 0; i < v->n_instances; i++)
         if (v->instances[i] == in)
             v->instances[i] = v->instances[--v->n_instances];
@@ -230,6 +298,7 @@ static void instance_gone(struct process *p)
 static const struct process_init instance_init = {
     .kind = "instance",
     .setup = instance_setup,
+    .health = instance_health,
     .ready = instance_ready,
     .down = instance_down,
     .stopped = instance_gone,

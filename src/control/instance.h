@@ -16,7 +16,8 @@ struct instance {
     struct version *version;
     int index;
     struct process *process;
-    bool was_ready; /* at least once */
+    struct http_client_call *health; /* under way; or NULL */
+    bool was_ready;                  /* at least once */
 };
 
 /*

@@ -337,6 +337,7 @@ static void add_handler(const struct control *ctl, struct buf *out,
 /*
  * The lookup of a session at the server: free when there is no cookie of ours.
  * `query` asks the server to refuse (401, 403) who is not signed in enough.
+ * Variables are the main request's: the backend is named in the header only.
  */
 static void add_auth(struct buf *out, const char *suffix, const char *query,
                      bool cheap)
@@ -344,9 +345,7 @@ static void add_auth(struct buf *out, const char *suffix, const char *query,
     buf_printf(out,
                "        location = /_appscale_auth%s {\n"
                "            internal;\n"
-               "            auth_request off;\n"
-               "            set $appscale_backend " ROUTING_SERVER_BACKEND
-               ";\n",
+               "            auth_request off;\n",
                suffix);
     if (cheap)
         buf_add_str(out, "            if ($appscale_auth = 0) {\n"
@@ -377,6 +376,8 @@ static void add_platform_locations(struct buf *out)
                      "$upstream_http_x_appengine_user_id;\n"
                      "        auth_request_set $user_nickname "
                      "$upstream_http_x_appengine_user_nickname;\n"
+                     "        auth_request_set $login_url "
+                     "$upstream_http_x_appscale_login_url;\n"
                      "        auth_request_set $user_admin "
                      "$upstream_http_x_appengine_user_is_admin;\n"
                      "        error_page 502 504 @down;\n"
@@ -418,8 +419,7 @@ static void add_pages(struct buf *out)
     buf_add_str(out, "        location @login {\n"
                      "            internal;\n"
                      "            auth_request off;\n"
-                     "            return 302 \"/_ah/login?continue="
-                     "$scheme://$http_host$request_uri\";\n"
+                     "            return 302 $login_url;\n"
                      "        }\n");
 }
 

@@ -155,7 +155,8 @@ static void on_unpacked(int rc, const char *why, void *arg)
 
 /*
  * tar itself refuses names that lead out of the folder, and puts links aside
- * until all files are written.
+ * until all files are written.  Files get the time of the unpacking: what
+ * browsers know them by changes with a deployment.
  */
 static int unpack(struct ctx *ctx, struct prepare *p)
 {
@@ -175,7 +176,7 @@ static int unpack(struct ctx *ctx, struct prepare *p)
     if (rc)
         return rc;
     say(p, "Unpacking");
-    spec.argv = WORDS(a, tar, "-xzf", archive_path(p->ctl, a, p->v->archive),
+    spec.argv = WORDS(a, tar, "-xmzf", archive_path(p->ctl, a, p->v->archive),
                       "-C", dir, "--no-same-owner", "--no-same-permissions");
     spec.env = control_env(p->ctl, a, "unpack", NULL);
     return job_start(ctx, &p->ctl->loop, &spec, UNPACK_LIMIT, on_unpacked, p,

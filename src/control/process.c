@@ -181,29 +181,68 @@ static int64_t start_limit(const struct process *p)
                                 : p->ctl->settings.start_seconds * CLOCK_SEC;
 }
 
+int64_t process_start_left(const struct process *p)
+{
+    int64_t left = p->started + start_limit(p) - clock_mono();
+
+    return left > 0 ? left : 0;
+}
+
+static void on_probe_due(uv_timer_t *t);
+
+static void process_is_ready(struct process *p)
+{
+    p->state = PROCESS_READY;
+    p->why[0] = '\0';
+    log_info(NULL, "process.ready", "name", p->name, "pid",
+             log_int(p->child.pid), "ms",
+             log_int((clock_mono() - p->started) / CLOCK_MS));
+    if (p->init->ready)
+        p->init->ready(p);
+}
+
+/* End it for `why`; on_child_exit() goes on. */
+static void process_give_up(struct process *p, const char *why)
+{
+    snprintf(p->why, sizeof(p->why), "%s within %lld s", why,
+             (long long)(start_limit(p) / CLOCK_SEC));
+    child_signal_all(&p->child, SIGKILL);
+}
+
+static void probe_later(struct process *p)
+{
+    bool quick = clock_mono() - p->started < PROBE_QUICK_FOR;
+
+    timer_set(p, on_probe_due,
+              (quick ? PROBE_QUICK_MS : PROBE_SLOW_MS) * CLOCK_MS);
+}
+
+void process_healthy(struct process *p, const char *why)
+{
+    if (p->state != PROCESS_STARTING || !child_alive(&p->child))
+        return;
+    if (!why)
+        process_is_ready(p);
+    else if (*why || process_start_left(p) == 0)
+        process_give_up(p, "listens, but did not answer a request");
+    else
+        probe_later(p);
+}
+
 static void on_probe_due(uv_timer_t *t)
 {
     struct process *p = t->data;
-    int64_t age = clock_mono() - p->started;
 
-    if (process_probe(p->probe_unix, p->probe_port)) {
-        p->state = PROCESS_READY;
-        p->why[0] = '\0';
-        log_info(NULL, "process.ready", "name", p->name, "pid",
-                 log_int(p->child.pid), "ms", log_int(age / CLOCK_MS));
-        if (p->init->ready)
-            p->init->ready(p);
-        return;
+    if (!process_probe(p->probe_unix, p->probe_port)) {
+        if (process_start_left(p) > 0)
+            probe_later(p);
+        else
+            process_give_up(p, "did not listen");
+    } else if (p->init->health && !p->adopted) {
+        p->init->health(p);
+    } else {
+        process_is_ready(p);
     }
-    if (age > start_limit(p)) {
-        snprintf(p->why, sizeof(p->why), "did not listen within %lld s",
-                 (long long)(start_limit(p) / CLOCK_SEC));
-        child_signal_all(&p->child, SIGKILL);
-        return; /* on_child_exit() goes on */
-    }
-    timer_set(p, on_probe_due,
-              (age < PROBE_QUICK_FOR ? PROBE_QUICK_MS : PROBE_SLOW_MS) *
-                  CLOCK_MS);
 }
 
 static void process_started(struct process *p)

@@ -38,7 +38,10 @@ struct process_init {
     const char *kind;
     /* Fill in the setup; an error with its story keeps it from starting. */
     int (*setup)(struct ctx *ctx, struct process *p, struct process_setup *s);
-    /* It listens now (also after a restart or an adoption). */
+    /* It listens: ask whether it works, and tell process_healthy(), later.
+     * NULL: whoever listens works. */
+    void (*health)(struct process *p);
+    /* It works now (also after a restart or an adoption). */
     void (*ready)(struct process *p);
     /* It ended unasked, or could not be started; p->why tells.  It will be
      * started again unless this asks process_stop(). */
@@ -90,6 +93,13 @@ void process_start(struct process *p);
 
 /* Want it stopped; init->stopped runs, later or at once. */
 void process_stop(struct process *p);
+
+/* What init->health found out.  `why` is NULL when it works, "" when it is to
+ * be asked again, else the reason to end it. */
+void process_healthy(struct process *p, const char *why);
+
+/* Microseconds it may still take to start. */
+int64_t process_start_left(const struct process *p);
 
 /* Forget a stopped process. */
 void process_free(struct process *p);
