@@ -112,10 +112,11 @@ static void split_target(struct http_request *req)
 /* The end of the last field, or of the target without one. */
 static const uint8_t *head_end(const struct http_request *req)
 {
-    const struct http_header *h = &req->headers[req->n_headers - 1];
+    const struct http_header *h;
 
     if (req->n_headers == 0)
         return bytes_u8(req->target) + req->target.n;
+    h = &req->headers[req->n_headers - 1];
     return h->value.n ? bytes_u8(h->value) + h->value.n
                       : bytes_u8(h->name) + h->name.n;
 }

@@ -17,6 +17,13 @@ from lib import paths
 
 KEEP_LINES = 5000
 
+# As tests/meson.build has it, for the programs that Python tests start.
+SANITIZERS = {
+    'ASAN_OPTIONS': 'detect_leaks=1',
+    'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1',
+    'TSAN_OPTIONS': 'ignore_noninstrumented_modules=1',
+}
+
 
 class ProcessError(AssertionError):
     """The program did not do what was awaited; carries its last lines."""
@@ -38,7 +45,8 @@ class Process:
         self._ended = False         # the output was closed
         self._changed = threading.Condition()
         self._child = subprocess.Popen(
-            self.argv, env={**os.environ, **(env or {})}, cwd=cwd,
+            self.argv, cwd=cwd,
+            env={**SANITIZERS, **os.environ, **(env or {})},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -134,7 +142,8 @@ class Process:
 def run(argv, env=None, cwd=None, timeout=120, check=True):
     """Run to the end; the CompletedProcess with stdout and stderr as text."""
     done = subprocess.run(
-        [str(a) for a in argv], env={**os.environ, **(env or {})}, cwd=cwd,
+        [str(a) for a in argv], cwd=cwd,
+        env={**SANITIZERS, **os.environ, **(env or {})},
         stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=timeout * paths.SLOWNESS, start_new_session=True)
     if check and done.returncode != 0:
