@@ -222,6 +222,7 @@ static void open_engine(struct server *s)
 {
     must(s, engine_open(&s->ctx, s->env.storage, &s->env.engine));
     must(s, engine_start(&s->ctx, s->env.engine));
+    s->env.auto_index = s->o.emulator && !s->o.index_yaml;
     if (s->o.index_yaml && s->o.project)
         must(s,
              engine_indexes_set(&s->ctx, s->env.engine, bytes_str(s->o.project),

@@ -32,6 +32,7 @@ struct service_env {
     struct platform *platform; /* apps, versions, settings: service/platform */
     const char *domain;        /* "localhost", "apps.example.com" */
     bool emulator;             /* any ticket is accepted */
+    bool auto_index;           /* a query makes the index it lacks */
 };
 
 #endif

@@ -3,14 +3,14 @@
 #include "service/datastore/datastore_int.h"
 
 /*
- * RunQuery and Next.  The emulator makes an index that is missing; elsewhere
- * the app hears which one to add to its index.yaml.
+ * RunQuery and Next.  An emulator without an index.yaml of the app's own makes
+ * an index that is missing; elsewhere the app hears which one to add to it.
  */
 static struct query_env query_env(const struct ctx *ctx)
 {
     return (struct query_env){
         .engine = ctx->env->engine,
-        .auto_index = ctx->env->emulator,
+        .auto_index = ctx->env->auto_index,
     };
 }
 
