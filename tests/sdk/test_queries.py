@@ -264,17 +264,6 @@ def test_a_list_sorts_by_its_smallest_or_largest_value(api):
     assert [e.key.id() for e in Multi.query(Multi.x > 3)] == list('bad')
 
 
-@pytest.mark.skip_on_reference('the stub keeps all results of a query')
-def test_each_batch_is_of_its_own_moment(api):
-    """Next goes on behind the last row; what was written meanwhile counts."""
-    ndb.put_multi([Note(id=f'{i:03d}', n=i) for i in range(60)])
-    found = Note.query().iter(batch_size=20)
-    first = next(found).n
-    Note(id='059', n=1000).put()
-    ndb.Key('Note', '058').delete()
-    assert [first] + [e.n for e in found] == list(range(58)) + [1000]
-
-
 def test_metadata_kinds_are_queries_too(api):
     class Other(ndb.Model):
         pass

@@ -336,6 +336,14 @@ static void batches(const char *text, const char *want)
         fail_msg("%s\ngot  %s\nwant %s", text, buf_cstr(&got), want);
 }
 
+static const char *names(const struct answer *a)
+{
+    struct buf out = BUF_IN(&bed.arena);
+
+    answer_put_all(&bed, a, false, &out);
+    return buf_cstr(&out);
+}
+
 static void batches_follow_count_limit_and_offset(void **state)
 {
     put_numbers(50);
@@ -390,6 +398,21 @@ static void next_of_no_rows_keeps_the_query_open(void **state)
     assert_string_equal(bed.ctx.err.message,
                         arena_printf(&bed.arena, "Cursor %llu not found",
                                      (unsigned long long)a.handle));
+}
+
+static void each_batch_is_of_its_own_moment(void **state)
+{
+    struct answer a;
+
+    put_numbers(6);
+    answer_run(&bed, ask(&bed.arena, "K order:-n count:2"), &a);
+    assert_string_equal(names(&a), "6 5");
+    delete ("K:4");
+    put("K:2 n=9"); /* before the position now */
+    put("K:7 n=0");
+    answer_next(&bed, a.handle, 9, false, &a);
+    assert_string_equal(names(&a), "3 1 7");
+    assert_false(a.more);
 }
 
 static void another_apps_open_query_is_not_found(void **state)
@@ -454,14 +477,6 @@ static struct bytes with_cursor(const char *text, int field,
     buf_add(&in, ask(&bed.arena, text));
     pb_put_bytes(&in, (uint32_t)field, cursor);
     return buf_view(&in);
-}
-
-static const char *names(const struct answer *a)
-{
-    struct buf out = BUF_IN(&bed.arena);
-
-    answer_put_all(&bed, a, false, &out);
-    return buf_cstr(&out);
 }
 
 static void a_cursor_is_there_whenever_it_was_asked_for(void **state)
@@ -735,6 +750,7 @@ int main(void)
         TEST(batches_follow_count_limit_and_offset),
         TEST(at_most_300_rows_and_1000_skipped_at_a_time),
         TEST(next_of_no_rows_keeps_the_query_open),
+        TEST(each_batch_is_of_its_own_moment),
         TEST(another_apps_open_query_is_not_found),
         TEST(next_with_the_wrong_offset_is_refused),
         TEST(only_whole_entities_have_a_version),
