@@ -558,7 +558,8 @@ static int plan_mutation(struct ctx *ctx, struct commit *c,
         m->version = version;
     if (!g->read)
         storage_batch_require_same(&plan->batch, c->rows[i], &c->values[i]);
-    write_plan_group(ctx, plan, &m->key, version);
+    if (changed || m->entity.p)
+        write_plan_group(ctx, plan, &m->key, version);
     return 0;
 }
 

@@ -199,13 +199,17 @@ static int read_rows(struct ctx *ctx, struct engine *e,
     return storage_get(ctx, e->storage, keys, n, values);
 }
 
-/* What follows from the rows as read; each changed row is a condition. */
+/*
+ * What follows from the rows as read, which are conditions.  A put moves its
+ * group even when the entity is there already, as it does on Google's stub;
+ * the delete of nothing does not.
+ */
 static int plan_bite(struct ctx *ctx, struct write_plan *plan,
                      struct engine_mutation *const *m, size_t n,
                      const struct storage_key *keys,
                      const struct storage_value *values)
 {
-    bool changed, group_changed = false;
+    bool changed, moved = false;
     int64_t version = 0;
     int rc;
 
@@ -214,19 +218,19 @@ static int plan_bite(struct ctx *ctx, struct write_plan *plan,
             rc = version_next(ctx, plan->engine, &version);
             if (rc)
                 return rc;
-            group_changed = false;
+            moved = false;
         }
         rc = write_plan_add(ctx, plan, m[i], &values[i], version, &changed);
         if (rc)
             return rc;
         if (!changed && !values[i].found)
             m[i]->version = version; /* the delete of nothing */
-        if (!changed)
+        if (!changed && !m[i]->entity.p)
             continue;
         storage_batch_require_same(&plan->batch, keys[i], &values[i]);
-        if (!group_changed)
+        if (!moved)
             write_plan_group(ctx, plan, &m[i]->key, version);
-        group_changed = true;
+        moved = true;
     }
     return 0;
 }

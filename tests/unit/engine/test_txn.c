@@ -172,6 +172,27 @@ ON_EACH_BACKEND(a_put_of_the_same_entity_in_a_transaction_moves_the_group)
     bed_fails(b, try_commit(b, t), ERR_CONFLICT, conflict);
 }
 
+ON_EACH_BACKEND(a_put_of_the_same_entity_moves_the_group)
+{
+    int64_t version = bed_put(b, K(1), 1);
+    uint64_t t = begin(b, false);
+
+    get(b, t, K(1));
+    assert_int_equal(bed_put(b, K(1), 1), version);
+    put(b, t, K(1), 2);
+    bed_fails(b, try_commit(b, t), ERR_CONFLICT, conflict);
+}
+
+ON_EACH_BACKEND(the_delete_of_nothing_disturbs_nobody)
+{
+    uint64_t t = begin(b, false);
+
+    get(b, t, K(1));
+    bed_ok(b, bed_write(b, K(1), BYTES_NONE, NULL));
+    put(b, t, K(1), 2);
+    bed_ok(b, try_commit(b, t));
+}
+
 ON_EACH_BACKEND(groups_are_limited)
 {
     uint64_t t = begin(b, false);
@@ -334,6 +355,8 @@ int main(void)
         cmocka_unit_test(a_transaction_never_sees_a_mix_of_two_moments),
         cmocka_unit_test(
             a_put_of_the_same_entity_in_a_transaction_moves_the_group),
+        cmocka_unit_test(a_put_of_the_same_entity_moves_the_group),
+        cmocka_unit_test(the_delete_of_nothing_disturbs_nobody),
         cmocka_unit_test(groups_are_limited),
         cmocka_unit_test(a_read_only_transaction_does_not_write),
         cmocka_unit_test(handles_are_of_one_app_and_one_life),
