@@ -71,3 +71,47 @@ void lock_drop(struct lock *l)
     check_drop(l);
     pthread_mutex_unlock(&l->mutex);
 }
+
+void rwlock_init(struct rwlock *l, enum lock_rank rank)
+{
+    pthread_rwlockattr_t attr;
+
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr,
+                                  PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&l->rw, &attr);
+    pthread_rwlockattr_destroy(&attr);
+    lock_init(&l->mark, rank);
+}
+
+void rwlock_release(struct rwlock *l)
+{
+    pthread_rwlock_destroy(&l->rw);
+    lock_release(&l->mark);
+}
+
+void rwlock_share(struct rwlock *l)
+{
+    check_order(&l->mark);
+    pthread_rwlock_rdlock(&l->rw);
+}
+
+bool rwlock_try_share(struct rwlock *l)
+{
+    if (pthread_rwlock_tryrdlock(&l->rw) != 0)
+        return false;
+    check_order(&l->mark);
+    return true;
+}
+
+void rwlock_take(struct rwlock *l)
+{
+    check_order(&l->mark);
+    pthread_rwlock_wrlock(&l->rw);
+}
+
+void rwlock_drop(struct rwlock *l)
+{
+    check_drop(&l->mark);
+    pthread_rwlock_unlock(&l->rw);
+}

@@ -8,6 +8,7 @@
 #define BASE_LOCKS_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #define LOCK_LIST                                                              \
     LOCK(RPC_TICKETS, "the table of tickets")                                  \
@@ -22,7 +23,8 @@
     LOCK(MEMCACHE_POOL, "idle connections to memcached")                       \
     LOCK(USER_LOCKOUT, "the counters of failed sign-ins")                      \
     LOCK(STORAGE_TRACE, "the figures of a traced store")                       \
-    LOCK(STORAGE_KEYS, "which row keys commits have in hand")                   \
+    LOCK(STORAGE_DB, "RocksDB in use (shared), or being opened again")         \
+    LOCK(STORAGE_KEYS, "which row keys commits have in hand")                  \
     LOCK(STORAGE_MEMORY, "the tree of the memory backend")                     \
     LOCK(STORAGE_CACHE, "a shard of the row cache")                            \
     LOCK(CONTROL_INBOX, "requests of the Admin API on their way to the loop")  \
@@ -45,5 +47,22 @@ void lock_take(struct lock *l);
 void lock_drop(struct lock *l);
 
 /* Locks of one rank (shards) may be taken together in rising address. */
+
+/*
+ * One that many may share, or one have alone.  Who waits to have it alone goes
+ * before those who come later to share it, so it is not shared twice by one
+ * thread.
+ */
+struct rwlock {
+    pthread_rwlock_t rw;
+    struct lock mark; /* stands for it in the order; never taken itself */
+};
+
+void rwlock_init(struct rwlock *l, enum lock_rank rank);
+void rwlock_release(struct rwlock *l);
+void rwlock_share(struct rwlock *l);
+bool rwlock_try_share(struct rwlock *l); /* false: it would have to wait */
+void rwlock_take(struct rwlock *l);
+void rwlock_drop(struct rwlock *l); /* either way */
 
 #endif

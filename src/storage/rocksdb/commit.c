@@ -1,11 +1,12 @@
 /*
  * commit - conditions and writes, all or nothing.
  *
- * The steps, in order: hold the keys; read and check the conditions; make the
- * stamps of the written rows busy; write one synced batch; bring the row cache
- * in line; let go.  RocksDB shows the batch to readers only after its log is
- * synced, so nobody ever reads what a crash could take back; and it gathers
- * the batches of threads that wait for the disk into one sync.
+ * The steps, in order: bring a broken RocksDB back; hold the keys; read and
+ * check the conditions; make the stamps of the written rows busy; write one
+ * synced batch; bring the row cache in line; let go.  RocksDB shows the batch
+ * to readers only after its log is synced, so nobody ever reads what a crash
+ * could take back; and it gathers the batches of threads that wait for the disk
+ * into one sync.
  */
 #include "storage/rocksdb/rocksdb_int.h"
 
@@ -97,8 +98,14 @@ static int write_rows(struct ctx *ctx, struct rocks *r,
 
     rocksdb_write(r->db, r->write_synced, batch, &complaint);
     rocksdb_writebatch_destroy(batch);
-    if (complaint)
-        return rocks_error(ctx, complaint, "writing a commit");
+    if (complaint) {
+        int rc = rocks_error(ctx, complaint, "writing a commit");
+
+        /* RocksDB by itself goes on once a full disk has room again. */
+        if (rc != ERR_NO_SPACE)
+            __atomic_store_n(&r->broken, true, __ATOMIC_RELEASE);
+        return rc;
+    }
     __atomic_fetch_add(&r->commits, 1, __ATOMIC_RELAXED);
     return 0;
 }
@@ -117,6 +124,22 @@ static int write_through(struct ctx *ctx, struct rocks *r,
     return rc;
 }
 
+/* With the keys held.  RocksDB stays the same one from check to write. */
+static int check_and_write(struct ctx *ctx, struct rocks *r,
+                           const struct storage_batch *b, const uint64_t *conds,
+                           const uint64_t *writes, size_t *failed)
+{
+    int rc = rocks_enter(ctx, r);
+
+    if (rc != 0)
+        return rc;
+    rc = check_conds(ctx, r, b, conds, failed);
+    if (rc == 0 && b->n_writes)
+        rc = write_through(ctx, r, b, writes);
+    rocks_leave(r);
+    return rc;
+}
+
 int rocks_commit(struct ctx *ctx, struct storage *st,
                  const struct storage_batch *b, size_t *failed)
 {
@@ -130,12 +153,12 @@ int rocks_commit(struct ctx *ctx, struct storage *st,
     errinj_crash("rocksdb.commit.begin");
     conds = cond_hashes(ctx->arena, b);
     writes = write_hashes(ctx->arena, b);
-    rc = hold_keys(ctx, r, b, conds, writes, &set);
+    rc = rocks_revive(ctx, r);
+    if (rc == 0)
+        rc = hold_keys(ctx, r, b, conds, writes, &set);
     if (rc != 0)
         return rc;
-    rc = check_conds(ctx, r, b, conds, failed);
-    if (rc == 0 && b->n_writes)
-        rc = write_through(ctx, r, b, writes);
+    rc = check_and_write(ctx, r, b, conds, writes, failed);
     key_locks_drop(&r->keys, &set);
     return rc;
 }

@@ -126,21 +126,35 @@ static int read_each(struct ctx *ctx, struct rocks *r,
     return rc;
 }
 
+static int read_together(struct ctx *ctx, struct rocks *r,
+                         const struct storage_key *keys, size_t n,
+                         struct storage_value *out)
+{
+    struct seen *seen;
+    bool one_moment;
+    int rc;
+
+    seen = ARENA_ARRAY(ctx->arena, struct seen, n);
+    rc = read_each(ctx, r, keys, n, seen, out, &one_moment);
+    if (rc == 0 && !one_moment)
+        rc = read_snapshot(ctx, r, keys, n, out);
+    return rc;
+}
+
 int rocks_get(struct ctx *ctx, struct storage *st,
               const struct storage_key *keys, size_t n,
               struct storage_value *out)
 {
     struct rocks *r = rocks_of(st);
-    struct seen *seen;
-    bool one_moment;
-    int rc;
+    int rc = rocks_enter(ctx, r);
 
+    if (rc != 0)
+        return rc;
     if (n == 1)
-        return rocks_read(ctx, r, row_cache_hash(keys[0]), keys[0], out);
-    seen = ARENA_ARRAY(ctx->arena, struct seen, n);
-    rc = read_each(ctx, r, keys, n, seen, out, &one_moment);
-    if (rc == 0 && !one_moment)
-        rc = read_snapshot(ctx, r, keys, n, out);
+        rc = rocks_read(ctx, r, row_cache_hash(keys[0]), keys[0], out);
+    else
+        rc = read_together(ctx, r, keys, n, out);
+    rocks_leave(r);
     return rc;
 }
 
@@ -226,11 +240,15 @@ int rocks_scan(struct ctx *ctx, struct storage *st, struct bytes partition,
     struct page_fill fill = PAGE_FILL_INIT(ctx->arena, page, limit);
     char *complaint = NULL;
     struct scan s;
+    int rc = rocks_enter(ctx, r);
 
+    if (rc != 0)
+        return rc;
     scan_open(ctx, r, &s, partition, range);
     scan_run(&s, 2 + partition.n, dir, &fill);
     rocksdb_iter_get_error(s.it, &complaint);
     scan_close(&s);
+    rocks_leave(r);
     if (!complaint)
         return 0;
     *page = (struct storage_page){0};

@@ -109,6 +109,74 @@ static rocksdb_options_t *options_new(rocksdb_cache_t *blocks)
 
 /* ---- open and close ---- */
 
+enum { REVIVE_EVERY = 1000 * 1000 }; /* microseconds */
+
+int rocks_enter(struct ctx *ctx, struct rocks *r)
+{
+    if (ctx->may_wait)
+        rwlock_share(&r->db_lock);
+    else if (!rwlock_try_share(&r->db_lock))
+        return ERR_WOULD_BLOCK;
+    if (r->db)
+        return 0;
+    rwlock_drop(&r->db_lock);
+    return ctx_err(ctx, ERR_UNAVAILABLE,
+                   "storage: %s could not be opened again after a failed "
+                   "write; look at the disk",
+                   r->path);
+}
+
+void rocks_leave(struct rocks *r)
+{
+    rwlock_drop(&r->db_lock);
+}
+
+static int open_db(struct ctx *ctx, struct rocks *r)
+{
+    char *complaint = NULL;
+
+    r->db = rocksdb_open(r->options, r->path, &complaint);
+    return complaint ? rocks_error(ctx, complaint, "opening the store") : 0;
+}
+
+/* With db_lock taken alone. */
+static int reopen(struct ctx *ctx, struct rocks *r)
+{
+    int rc;
+
+    if (!r->broken) /* another has done it meanwhile */
+        return 0;
+    if (clock_mono() < r->revive_at)
+        return ctx_err(ctx, ERR_IO,
+                       "storage: %s takes no writes since one failed; it is "
+                       "tried again every second",
+                       r->path);
+    r->revive_at = clock_mono() + REVIVE_EVERY;
+    if (r->db)
+        rocksdb_close(r->db);
+    r->db = NULL;
+    /* What was unknown is decided now, perhaps otherwise than was read. */
+    row_cache_clear(r->rows);
+    rc = open_db(ctx, r);
+    if (rc != 0)
+        return rc;
+    __atomic_store_n(&r->broken, false, __ATOMIC_RELEASE);
+    log_warn(ctx, "storage.rocksdb.revived", "path", r->path);
+    return 0;
+}
+
+int rocks_revive(struct ctx *ctx, struct rocks *r)
+{
+    int rc;
+
+    if (!__atomic_load_n(&r->broken, __ATOMIC_ACQUIRE))
+        return 0;
+    rwlock_take(&r->db_lock);
+    rc = reopen(ctx, r);
+    rwlock_drop(&r->db_lock);
+    return rc;
+}
+
 static void rocks_free(struct rocks *r)
 {
     if (r->db)
@@ -120,6 +188,7 @@ static void rocks_free(struct rocks *r)
     rocksdb_cache_destroy(r->blocks);
     row_cache_free(r->rows);
     key_locks_release(&r->keys);
+    rwlock_release(&r->db_lock);
     close(r->dir);
     free(r->path);
     free(r);
@@ -137,6 +206,7 @@ static struct rocks *rocks_new(const struct storage_options *o, int dir)
     r->blocks = rocksdb_cache_create_lru(cache / 2);
     r->rows = row_cache_new(cache / 2);
     key_locks_init(&r->keys);
+    rwlock_init(&r->db_lock, LOCK_STORAGE_DB);
     r->options = options_new(r->blocks);
     r->read_wait = rocksdb_readoptions_create();
     r->read_now = rocksdb_readoptions_create();
@@ -149,7 +219,6 @@ static struct rocks *rocks_new(const struct storage_options *o, int dir)
 static int rocks_open(struct ctx *ctx, const struct storage_options *o,
                       struct storage **st)
 {
-    char *complaint = NULL;
     struct rocks *r;
     int dir, rc;
 
@@ -159,9 +228,8 @@ static int rocks_open(struct ctx *ctx, const struct storage_options *o,
     if (rc != 0)
         return rc;
     r = rocks_new(o, dir);
-    r->db = rocksdb_open(r->options, r->path, &complaint);
-    if (complaint) {
-        rc = rocks_error(ctx, complaint, "opening the store");
+    rc = open_db(ctx, r);
+    if (rc != 0) {
         rocks_free(r);
         return rc;
     }
@@ -189,6 +257,17 @@ static const struct {
     {"rocksdb.background_errors", "rocksdb.background-errors"},
 };
 
+static void db_stats(struct rocks *r, struct buf *out)
+{
+    for (size_t i = 0; r->db && i < sizeof(properties) / sizeof(properties[0]);
+         i++) {
+        uint64_t v;
+
+        if (rocksdb_property_int(r->db, properties[i].property, &v) == 0)
+            buf_printf(out, "%s %" PRIu64 "\n", properties[i].name, v);
+    }
+}
+
 static void rocks_stats(struct storage *st, struct buf *out)
 {
     struct rocks *r = rocks_of(st);
@@ -198,12 +277,9 @@ static void rocks_stats(struct storage *st, struct buf *out)
                __atomic_load_n(&r->commits, __ATOMIC_RELAXED),
                __atomic_load_n(&r->conflicts, __ATOMIC_RELAXED));
     row_cache_stats(r->rows, out);
-    for (size_t i = 0; i < sizeof(properties) / sizeof(properties[0]); i++) {
-        uint64_t v;
-
-        if (rocksdb_property_int(r->db, properties[i].property, &v) == 0)
-            buf_printf(out, "%s %" PRIu64 "\n", properties[i].name, v);
-    }
+    rwlock_share(&r->db_lock);
+    db_stats(r, out);
+    rwlock_drop(&r->db_lock);
 }
 
 const struct storage_backend storage_rocksdb = {

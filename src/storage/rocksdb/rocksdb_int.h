@@ -18,7 +18,10 @@ struct rocks {
     struct storage base;
     char *path;
     int dir; /* the folder, open and locked as long as the store is */
-    rocksdb_t *db;
+    struct rwlock db_lock; /* LOCK_STORAGE_DB: shared by who uses `db` */
+    rocksdb_t *db;         /* NULL when it could not be opened again */
+    bool broken;           /* atomic: a write failed, `db` takes no more */
+    int64_t revive_at;     /* not before; under db_lock taken alone */
     rocksdb_options_t *options;
     rocksdb_cache_t *blocks;
     rocksdb_readoptions_t *read_wait;
@@ -40,6 +43,22 @@ int rocks_scan(struct ctx *ctx, struct storage *st, struct bytes partition,
                size_t limit, struct storage_page *page);
 int rocks_commit(struct ctx *ctx, struct storage *st,
                  const struct storage_batch *b, size_t *failed);
+
+/*
+ * Every operation uses RocksDB between these two.  ERR_WOULD_BLOCK on a
+ * network loop while it is being opened again, ERR_UNAVAILABLE when that
+ * failed.
+ */
+int rocks_enter(struct ctx *ctx, struct rocks *r);
+void rocks_leave(struct rocks *r);
+
+/*
+ * After a failed sync RocksDB refuses all writes, because it cannot know what
+ * of its log is on the disk.  Opening it again reads the log back and goes on
+ * from there; a commit that finds the store broken does that first, at most
+ * once in a while.  0, or the reason why writing is still impossible.
+ */
+int rocks_revive(struct ctx *ctx, struct rocks *r);
 
 /* Read one row: the latest committed state, by way of the cache. */
 int rocks_read(struct ctx *ctx, struct rocks *r, uint64_t hash,

@@ -336,6 +336,10 @@ void row_cache_end(struct row_cache *c, const uint64_t *hashes,
 
 void row_cache_clear(struct row_cache *c)
 {
+    /* A stamp that has moved on stops whoever took it before. */
+    for (int i = 0; i < STAMPS; i++)
+        __atomic_fetch_add(&c->stamps[i], STAMP_BEGIN - STAMP_END,
+                           __ATOMIC_SEQ_CST);
     for (int i = 0; i < SHARDS; i++) {
         struct shard *s = &c->shards[i];
 

@@ -67,7 +67,10 @@ void row_cache_begin(struct row_cache *c, const uint64_t *hashes, size_t n);
 void row_cache_end(struct row_cache *c, const uint64_t *hashes,
                    const struct storage_write *writes, size_t n, bool written);
 
-/* Forget all rows; no reader or commit may be under way. */
+/*
+ * Forget all rows, and what readers that are under way are about to put in:
+ * RocksDB may say otherwise from now on.  No commit may be under way.
+ */
 void row_cache_clear(struct row_cache *c);
 
 void row_cache_stats(struct row_cache *c, struct buf *out);
