@@ -229,8 +229,8 @@ static int upload(struct deploy *d)
     json_decref(state);
     rc = 0;
     if (at >= 0)
-        progress_step(&d->progress, "Uploading %d files, %.1f MB",
-                      d->archive.files, (double)d->archive.size / 1e6);
+        progress_step(&d->progress, "Uploading %d files, %.0f kB",
+                      d->archive.files, (double)d->archive.size / 1e3);
     while (rc == 0 && at >= 0) {
         progress_tick(&d->progress);
         rc = upload_piece(d, piece, &at);

@@ -37,6 +37,21 @@ void progress_end(struct progress *p, bool ok)
         fprintf(stderr, "  done after %.1f s: %s\n", seconds(p), p->step);
 }
 
+/* What stands in parentheses at the end is how far a step is. */
+static size_t name_length(const char *text)
+{
+    const char *detail = strstr(text, " (");
+
+    return detail ? (size_t)(detail - text) : strlen(text);
+}
+
+static bool same_step(const char *a, const char *b)
+{
+    size_t n = name_length(a);
+
+    return n == name_length(b) && memcmp(a, b, n) == 0;
+}
+
 void progress_step(struct progress *p, const char *fmt, ...)
 {
     char text[sizeof(p->step)];
@@ -45,7 +60,8 @@ void progress_step(struct progress *p, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    if (p->open && strcmp(text, p->step) == 0) {
+    if (p->open && same_step(text, p->step)) {
+        memcpy(p->step, text, sizeof(text));
         progress_tick(p);
         return;
     }

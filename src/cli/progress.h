@@ -24,8 +24,8 @@ struct progress {
 
 void progress_init(struct progress *p, bool quiet);
 
-/* The running step ends well and another begins; the same text again only
- * ticks. */
+/* The running step ends well and another begins.  "Installing (flask)" after
+ * "Installing (six)" is the same step, further on. */
 void progress_step(struct progress *p, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
