@@ -271,7 +271,8 @@ static int look(struct up *up, const json_t *status)
                        api_text(process, "name", "?"));
     }
     if (waiting.n)
-        progress_step(&up->progress, "Waiting for %s", buf_cstr(&waiting));
+        progress_step(&up->progress, "Waiting for the platform (%s)",
+                      buf_cstr(&waiting));
     return 0;
 }
 
