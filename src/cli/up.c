@@ -450,8 +450,9 @@ static int remove_entry(const char *path, const struct stat *st, int kind,
     return at->level == 0 ? 0 : remove(path);
 }
 
-/* Only what the platform made there, by name: ROOT may be any folder. */
-static int clean(struct cli *cli)
+/* Only what the platform made there, by name: ROOT may be any folder.
+ * *removed counts what was there. */
+static int clean(struct cli *cli, int *removed)
 {
     static const char *const made[] = {"run", "data", "logs", "apps", "cache"};
 
@@ -466,6 +467,7 @@ static int clean(struct cli *cli)
             return cli_fail(cli, CLI_FAILED,
                             "run it as the user who started the platform",
                             "cannot remove %s: %s", path, strerror(errno));
+        ++*removed;
     }
     return 0;
 }
@@ -492,23 +494,41 @@ static int stop(struct cli *cli, bool *was_up)
     return rc;
 }
 
+/* The question names the folder: a root that was not meant is seen there. */
+static int confirm_clean(struct cli *cli)
+{
+    const char *question = arena_printf(
+        &cli->arena, "Delete all data, users and deployments in %s for good?",
+        cli->root);
+
+    if (cli_switch(cli, "yes") || cli_confirm(cli, question))
+        return 0;
+    return cli_fail(cli, CLI_USAGE, "add --yes to delete without asking",
+                    "nothing in %s was deleted or stopped", cli->root);
+}
+
+static const char *clean_text(struct cli *cli, int removed)
+{
+    if (removed)
+        return arena_printf(&cli->arena, "All its data in %s is gone.",
+                            cli->root);
+    return arena_printf(&cli->arena, "There was no data in %s.", cli->root);
+}
+
 int cli_down(struct cli *cli)
 {
     bool wipe = cli_switch(cli, "clean"), was_up;
-    int rc;
+    int rc = wipe ? confirm_clean(cli) : 0, removed = 0;
 
-    if (wipe && !cli_switch(cli, "yes") &&
-        !cli_confirm(cli, "Delete all data, users and deployments for good?"))
-        return cli_fail(cli, CLI_USAGE, "add --yes to delete without asking",
-                        "nothing was deleted or stopped");
-    rc = stop(cli, &was_up);
+    if (rc == 0)
+        rc = stop(cli, &was_up);
     if (rc == 0 && wipe)
-        rc = clean(cli);
+        rc = clean(cli, &removed);
     if (rc == 0 && !cli->json)
-        printf("%s%s\n",
+        printf("%s %s\n",
                was_up ? "The platform is down." : "The platform was not up.",
-               wipe ? " All its data is gone."
-                    : " `appscale up` continues where it was.");
+               wipe ? clean_text(cli, removed)
+                    : "`appscale up` continues where it was.");
     return rc;
 }
 

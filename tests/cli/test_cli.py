@@ -278,3 +278,19 @@ def test_the_page_on_configuration_is_what_the_table_says(appscale):
         assert f.read() == appscale('help', 'config', '--markdown').stdout, (
             'make it again: build/bin/appscale help config --markdown '
             '> docs/configuration.md')
+
+
+def test_clean_names_the_folder_and_spares_what_is_not_the_platforms(
+        root, appscale):
+    for name in ('data', 'run', 'logs', 'mine'):
+        (root / name).mkdir(parents=True)
+        (root / name / 'file').write_text('x')
+    done = appscale('down', '--clean')
+    assert done.returncode == 2 and str(root) in done.stderr
+    assert (root / 'data' / 'file').exists()
+    done = appscale('down', '--clean', '--yes')
+    assert done.returncode == 0, done.stderr
+    assert f'All its data in {root} is gone.' in done.stdout
+    assert sorted(p.name for p in root.iterdir()) == ['mine']
+    done = appscale('down', '--clean', '--yes')
+    assert f'There was no data in {root}.' in done.stdout
