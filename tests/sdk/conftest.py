@@ -28,6 +28,7 @@ def emulator():
 @pytest.fixture
 def api(emulator):
     """The SDK, connected, in an empty namespace; ndb without its caches."""
+    before = dict(os.environ)       # an app's, not for the programs we start
     sdk.connect(emulator.host, emulator.port)
     namespace_manager.set_namespace(f'test{next(numbers)}')
     context = tasklets.make_default_context()
@@ -36,6 +37,8 @@ def api(emulator):
     tasklets.set_context(context)
     yield emulator
     namespace_manager.set_namespace('')
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(autouse=True)
