@@ -274,8 +274,9 @@ int index_finish(struct ctx *ctx, struct engine *e, struct engine_app *app,
     }
     ctx->err = own.err;
     ctx->wire_arena = own.wire_arena;
-    /* Someone else finished it meanwhile. */
-    return rc == ERR_CONFLICT || rc == ERR_NOT_FOUND ? 0 : rc;
+    if ((rc == ERR_CONFLICT || rc == ERR_NOT_FOUND) && !own.err.code)
+        return 0; /* someone else finished it meanwhile */
+    return rc;
 }
 
 static int finish_app(struct ctx *ctx, struct engine *e, struct engine_app *app)

@@ -610,8 +610,10 @@ static int commit_writes(struct ctx *ctx, struct commit *c)
 
     for (;;) {
         rc = try_commit(ctx, c);
-        if ((rc != ERR_CONFLICT && rc != ERR_ABORTED) || ctx->err.code)
-            return rc;
+        if (rc == ERR_ABORTED)
+            ctx_err_clear(ctx);
+        else if (rc != ERR_CONFLICT || ctx->err.code)
+            return rc; /* a conflict with a story is overtaken() */
         rc = write_backoff(ctx, attempt++);
         if (rc)
             return rc;

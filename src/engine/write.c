@@ -161,13 +161,12 @@ int write_backoff(struct ctx *ctx, int attempt)
     enum { FIRST_MS = 1, MOST_SHIFT = 6 };
     int shift = attempt < MOST_SHIFT ? attempt : MOST_SHIFT;
     int64_t span = (FIRST_MS * CLOCK_MS) << shift, wait;
+    int64_t now = clock_mono();
     struct timespec ts;
 
     /* Anywhere in the upper half, so that rivals part. */
-    wait = span / 2 + (int64_t)(bytes_hash(BYTES(&ctx, sizeof(ctx))) ^
-                                (uint64_t)clock_mono()) %
-                          (span / 2);
-    wait = wait < 0 ? -wait : wait;
+    wait = span / 2 + (int64_t)(bytes_hash(BYTES(&now, sizeof(now))) %
+                                (uint64_t)(span / 2));
     if (ctx_left(ctx) <= wait)
         return ctx_err(ctx, ERR_CONFLICT,
                        "too much contention on these datastore entities. "
@@ -270,9 +269,13 @@ static int try_bite(struct ctx *ctx, struct engine *e,
     return 0;
 }
 
-static bool again(int rc)
+/* Surely nothing was written: the story of a failure is over. */
+static bool again(struct ctx *ctx, int rc)
 {
-    return rc == ERR_CONFLICT || rc == ERR_ABORTED;
+    if (rc != ERR_CONFLICT && rc != ERR_ABORTED)
+        return false;
+    ctx_err_clear(ctx);
+    return true;
 }
 
 static size_t group_size(struct engine_mutation *const *m, size_t n)
@@ -292,7 +295,7 @@ static int write_group(struct ctx *ctx, struct engine *e,
 
     for (;;) {
         rc = try_bite(ctx, e, m, n, cost);
-        if (!again(rc) || ctx->err.code)
+        if (!again(ctx, rc))
             return rc;
         rc = write_backoff(ctx, attempt++);
         if (rc)
@@ -306,7 +309,7 @@ static int write_bite(struct ctx *ctx, struct engine *e,
 {
     int rc = try_bite(ctx, e, m, n, cost);
 
-    if (!again(rc) || ctx->err.code)
+    if (!again(ctx, rc))
         return rc;
     rc = 0;
     while (n > 0 && rc == 0) {

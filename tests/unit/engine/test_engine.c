@@ -164,6 +164,32 @@ ON_EACH_BACKEND(endless_conflict_ends_at_the_deadline)
     assert_false(bed_get(b, NULL, ref).found);
 }
 
+ON_EACH_BACKEND(what_was_surely_not_written_is_written_again)
+{
+    struct bytes ref = make_ref(&b->arena, {"K", 1});
+
+    errinj_set("storage.commit.aborted", 2, 0);
+    bed_put(b, ref, 1);
+    assert_int_equal(b->ctx.err.code, ERR_OK);
+    assert_int_equal(bed_value(bed_get(b, NULL, ref)), 1);
+    errinj_set("storage.commit.aborted", 2, 0);
+    int64_t id;
+    bed_ok(b, engine_ids_auto(&b->ctx, b->engine, b->ctx.app, 1, &id));
+    assert_int_equal(b->ctx.err.code, ERR_OK);
+}
+
+ON_EACH_BACKEND(a_full_disk_is_told_and_leaves_the_old_entity)
+{
+    struct bytes ref = make_ref(&b->arena, {"K", 1});
+
+    bed_put(b, ref, 1);
+    errinj_set("storage.commit.no_space", 1, 0);
+    assert_int_equal(bed_write(b, ref, BYTES_NONE, NULL), ERR_NO_SPACE);
+    ctx_err_clear(&b->ctx);
+    assert_int_equal(bed_value(bed_get(b, NULL, ref)), 1);
+    assert_int_equal(bed_rows(b, KEY_PROPERTIES), 1);
+}
+
 /* ---- versions and ids over restarts ---- */
 
 static void versions_grow_over_a_restart(void **state)
@@ -378,6 +404,8 @@ int main(void)
         cmocka_unit_test(nothing_is_left_of_a_deleted_app),
         cmocka_unit_test(a_loop_thread_is_told_that_a_write_has_to_wait),
         cmocka_unit_test(endless_conflict_ends_at_the_deadline),
+        cmocka_unit_test(what_was_surely_not_written_is_written_again),
+        cmocka_unit_test(a_full_disk_is_told_and_leaves_the_old_entity),
         cmocka_unit_test(versions_grow_over_a_restart),
         cmocka_unit_test(automatic_ids_are_never_handed_out_twice),
         cmocka_unit_test(ranges_of_ids_are_contiguous_and_exact),
