@@ -24,15 +24,16 @@ uint64_t bytes_hash(struct bytes b)
     static const uint64_t k1 = 0xe7037ed1a0b428dbULL;
     const uint8_t *p = b.p;
     size_t n = b.n;
-    uint64_t h = k0 ^ b.n;
+    uint64_t h = k0;
 
     for (; n > 16; n -= 16, p += 16)
         h = fold(load(p, 8) ^ k1, load(p + 8, 8) ^ h);
     if (n > 8)
-        return fold(load(p, 8) ^ k1, load(p + 8, n - 8) ^ h);
-    if (n > 0)
+        h = fold(load(p, 8) ^ k1, load(p + 8, n - 8) ^ h);
+    else if (n > 0)
         h ^= load(p, n);
-    return fold(h ^ k1, k0);
+    /* The length goes in apart from the bytes, or "\1" would be "". */
+    return fold(h ^ k1, k0 ^ b.n);
 }
 
 static uint8_t lower(uint8_t c)

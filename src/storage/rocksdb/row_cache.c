@@ -255,16 +255,21 @@ static void evict(struct shard *s, size_t max)
 static void set(struct row_cache *c, struct shard *s, uint64_t hash,
                 struct storage_key key, const struct storage_value *v)
 {
+    size_t size =
+        sizeof(struct entry) + key.partition.n + key.row.n + v->value.n;
     struct entry **at = find(s, hash, key);
-    struct entry *e = NULL;
+    struct entry *e;
 
     if (*at)
         remove_at(s, at);
-    if (key.partition.n + key.row.n + v->value.n <= ENTRY_MAX)
-        e = entry_new(hash, key, v);
-    if (e)
-        insert(s, e);
-    evict(s, c->shard_max);
+    if (size > ENTRY_MAX || size > c->shard_max)
+        return;
+    e = entry_new(hash, key, v);
+    if (!e)
+        return;
+    /* Room is made first, or the newcomer, not read yet, would be next. */
+    evict(s, c->shard_max - size);
+    insert(s, e);
 }
 
 /* ---- the exported ones ---- */
