@@ -1,0 +1,238 @@
+"""Deployments: what goes wrong leaves what ran, what goes well loses nothing."""
+import concurrent.futures
+import re
+import signal
+import threading
+
+import pytest
+
+from flow import apps
+from flow.machine import Failed
+from lib import paths
+
+
+def deploy(m, version, text, **kwargs):
+    return m.deploy('demo', version, apps.server(text), **apps.PLAIN, **kwargs)
+
+
+def test_an_instance_gets_the_environment_of_app_engine(running):
+    env = running.get().json()['env']
+    assert env['GAE_APPLICATION'] == 's~demo'
+    assert env['GAE_ENV'] == 'standard'
+    assert env['GAE_SERVICE'] == 'default'
+    assert env['GAE_VERSION'] == 'one'
+    assert env['GAE_RUNTIME'] == 'python311'
+    assert env['GOOGLE_CLOUD_PROJECT'] == 'demo'
+    assert env['API_HOST'] == '127.0.0.1'
+    assert env['API_PORT'] == str(running.settings['api_port'])
+    assert env['GAE_DEPLOYMENT_ID'].isdigit()
+    assert re.fullmatch('[0-9a-f]{36}', env['GAE_INSTANCE'])
+
+
+def test_what_a_client_may_not_say_is_stripped_and_said_by_us(running):
+    said = {'X-Appengine-User-Email': 'root@example.com',
+            'X-AppEngine-QueueName': 'default', 'X-Appengine-Foo': 'x',
+            'X-Google-Internal-Skipadmincheck': 'true',
+            'X_Appengine_User_Is_Admin': '1',
+            'X-Appscale-User-Email': 'root@example.com',
+            'X-Appscale-Backend': 'other', 'X-Custom': 'kept',
+            'X-Forwarded-For': '1.2.3.4'}
+    seen = {}
+    for name, value in running.get(headers=said).json()['headers']:
+        assert name.lower() not in seen, name
+        seen[name.lower()] = value
+    assert seen['x-custom'] == 'kept'
+    assert not [n for n in seen if 'queuename' in n or 'foo' in n or
+                'user-email' in n or 'user_is_admin' in n or
+                n.startswith(('x-google', 'x-appscale'))]
+    token, request = seen['x-appengine-api-ticket'].split('.')
+    assert re.fullmatch('[0-9a-f]{48}', token)
+    assert re.fullmatch('[0-9a-f]{32}', request)
+    trace = re.fullmatch(r'([0-9a-f]{32})/(\d+);o=1',
+                         seen['x-cloud-trace-context'])
+    assert trace.group(1) == request
+    assert seen['traceparent'] == \
+        f'00-{request}-{int(trace.group(2)):016x}-01'
+    assert seen['x-forwarded-for'] == '1.2.3.4, 127.0.0.1, 169.254.1.1'
+    assert seen['x-appengine-user-ip'] == '127.0.0.1'
+    assert seen['x-appengine-https'] == 'off'
+    assert seen['x-appengine-auth-domain'] == 'gmail.com'
+    assert seen['host'] == 'demo.localhost'
+    assert bytes.fromhex(seen['x-appengine-request-log-id'])[13:].endswith(
+        b'\0\1s~demo\0\1one\0\1\0')
+
+
+def test_every_request_has_its_own_ticket(running):
+    def ticket():
+        return dict(running.get().json()['headers'])['x-appengine-api-ticket']
+    assert ticket() != ticket()
+
+
+def test_a_body_beyond_32_mb_is_refused(running):
+    import requests
+    url = f'http://127.0.0.1:{running.settings["http_port"]}/'
+    host = {'Host': 'demo.localhost'}
+    ok = requests.post(url, data=b'x' * (31 << 20), headers=host)
+    assert ok.status_code == 200
+    try:
+        over = requests.post(url, data=b'x' * (33 << 20), headers=host)
+        assert over.status_code == 413
+        assert 'Upload limited to 32 megabytes.' in over.text
+    except requests.exceptions.ConnectionError:
+        pass                    # refused before it was all sent
+
+
+def test_no_one_outside_reaches_internal_paths(running):
+    for path in ('/_ah/start', '/_ah/stop', '/_ah/background'):
+        assert running.get(path).status_code == 404
+
+
+def test_a_new_version_takes_over_without_a_lost_request(running):
+    failed, done = [], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            answer = running.get()
+            if answer.status_code != 200:
+                failed.append(answer.status_code)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        try:
+            steps = deploy(running, 'two', 'two')
+            deploy(running, 'two', 'two again')
+        finally:
+            done.set()
+        for a in asking:
+            a.result()
+    assert failed == []
+    assert 'Starting instances' in steps
+    assert running.get().json()['text'] == 'two again'
+    deploy(running, 'one', 'one')
+
+
+def test_a_version_without_traffic_is_left_out_until_it_gets_some(running):
+    deploy(running, 'aside', 'aside', query='?promote=false')
+    assert running.get().json()['text'] == 'one'
+    status, op = running.api(
+        'PATCH', '/v1/apps/demo/services/default?updateMask=split',
+        {'split': {'allocations': {'aside': 1}}})
+    assert status == 200
+    running.finish(op)
+    assert running.get().json()['text'] == 'aside'
+    running.finish(running.api(
+        'PATCH', '/v1/apps/demo/services/default?updateMask=split',
+        {'split': {'allocations': {'one': 1}}})[1])
+    running.finish(running.api(
+        'DELETE', '/v1/apps/demo/services/default/versions/aside')[1])
+    assert running.get().json()['text'] == 'one'
+
+
+def test_static_files_come_from_nginx_with_their_expiration(running):
+    files = {**apps.server('static'), 'pub/a.css': 'body {}',
+             'pub/b.bin': 'bytes'}
+    running.deploy('files', 'v1', files, **apps.PLAIN, handlers=[
+        {'urlRegex': '/pub/(.*)', 'staticFiles': {
+            'path': 'pub/\\1', 'uploadPathRegex': 'pub/.*',
+            'expiration': '120s'}},
+        {'urlRegex': '/exact', 'staticFiles': {
+            'path': 'pub/b.bin', 'mimeType': 'text/x-mine',
+            'httpHeaders': {'X-Mine': 'yes $1'}}}])
+
+    def get(path):
+        return running.get(path, host='files.localhost')
+    css = get('/pub/a.css')
+    assert css.text == 'body {}'
+    assert css.headers['Content-Type'] == 'text/css'
+    assert 'max-age=120' in css.headers['Cache-Control']
+    assert 'public' in css.headers['Cache-Control']
+    exact = get('/exact')
+    assert exact.headers['Content-Type'] == 'text/x-mine'
+    assert exact.headers['X-Mine'] == 'yes $1'
+    assert get('/pub/none').status_code == 404
+    assert get('/pub/').status_code == 404
+    assert get('/pub/..%2fserver.py').status_code == 404
+    assert get('/exactly').json()['path'] == '/exactly'
+    running.finish(running.api('DELETE', '/v1/apps/files')[1])
+    assert running.api('GET', '/v1/apps/files')[0] == 404
+
+
+def test_an_unknown_requirement_stops_the_deployment_with_its_line(running):
+    files = {**apps.server('bad'),
+             'requirements.txt': '# mine\nno-such-package-zz==99\n'}
+    with pytest.raises(Failed) as e:
+        running.deploy('demo', 'bad', files, **apps.PLAIN)
+    assert 'requirements.txt, line 2' in str(e.value)
+    assert 'no-such-package-zz==99' in str(e.value)
+    assert running.get().json()['text'] == 'one'
+
+
+def test_an_application_that_ends_is_shown_with_its_last_lines(running):
+    with pytest.raises(Failed) as e:
+        running.deploy('demo', 'ends', {'x.py': 'raise KeyError("mine")\n'},
+                       entrypoint={'shell': 'python x.py'})
+    assert 'exit status 1 before it listened' in str(e.value)
+    assert "KeyError: 'mine'" in str(e.value)
+    assert running.get().json()['text'] == 'one'
+    assert [v['id'] for v in running.api(
+        'GET', '/v1/apps/demo/services/default/versions')[1]['versions']
+        if v['id'] == 'ends'] == []
+
+
+def test_an_application_that_does_not_listen_is_given_up(machine):
+    machine.settings['start_seconds'] = 2
+    import json
+    with open(machine.config, 'w') as f:
+        json.dump(machine.settings, f)
+    machine.up()
+    text = 'print("waiting for what", flush=True)\nimport time\n' \
+           'time.sleep(1000)\n'
+    with pytest.raises(Failed) as e:
+        machine.deploy('demo', 'mute', {'x.py': text},
+                       entrypoint={'shell': 'python x.py'})
+    assert 'did not listen within 2 s' in str(e.value)
+    assert 'waiting for what' in str(e.value)
+    assert machine.status()['apps'][0]['services'] == []
+
+
+def test_a_bad_version_is_refused_before_anything_starts(running):
+    for doc, want in [
+            ({'id': 'a_b'}, 'no version id'),
+            ({'id': 'default'}, 'reserved'),
+            ({'runtime': '7'}, 'runtime is "7"'),
+            ({'handlers': [{'urlRegex': '/a\n'}]}, 'handlers[0]'),
+            ({'handlers': [{'urlRegex': '/a', 'staticFiles':
+                            {'path': '../x'}}]}, 'must stay inside')]:
+        with pytest.raises(Failed) as e:
+            deploy(running, **{'version': 'bad', 'text': 'bad', **{}},
+                   **{k: v for k, v in doc.items() if k != 'id'}) \
+                if 'id' not in doc else deploy(running, doc['id'], 'bad')
+        assert want in str(e.value)
+
+
+@pytest.mark.parametrize('point', ['control.deploy.prepare',
+                                   'control.deploy.switch'])
+def test_a_crash_in_the_middle_leaves_what_ran(machine, point):
+    machine.up(APPSCALE_ERRINJ='').deploy('demo', 'one', apps.server('one'),
+                                          **apps.PLAIN)
+    assert machine.down() == 0
+    machine.up(APPSCALE_ERRINJ=f'{point}=1')
+    op = machine.begin('demo', 'two', apps.server('two'), **apps.PLAIN)
+    assert machine.controller.wait() == -signal.SIGKILL
+    assert machine.get().json()['text'] == 'one'
+    machine.up()
+    assert machine.get().json()['text'] == 'one'
+    with pytest.raises(Failed, match='was restarted during this change'):
+        machine.finish(op)
+    machine.deploy('demo', 'two', apps.server('two'), **apps.PLAIN)
+    assert machine.get().json()['text'] == 'two'
+
+
+def test_a_lost_cache_is_made_again_from_the_store(machine):
+    import os
+    import shutil
+    machine.up().deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
+    machine.down()
+    shutil.rmtree(os.path.join(machine.root, 'apps'))
+    machine.up()
+    assert machine.get().json()['text'] == 'one'

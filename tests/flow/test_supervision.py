@@ -1,0 +1,144 @@
+"""What runs keeps running: every process is killed in turn."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from flow import apps
+from flow.machine import CONTROLLER, Machine
+from lib import paths
+from lib.process import Process
+
+PARTS = ['memcached', 'server', 'haproxy', 'nginx']
+
+
+def test_it_is_ready_within_5_s_and_small(machine):
+    began = time.monotonic()
+    machine.up()
+    assert time.monotonic() - began < 5 * paths.SLOWNESS
+    status = machine.status()
+    assert status['ready']
+    if paths.SLOWNESS == 1:
+        assert status['memoryUsage'] < 150e6
+    assert {p['name']: p['state'] for p in status['processes']} == {
+        name: 'ready' for name in ['controller'] + PARTS}
+
+
+@pytest.mark.parametrize('name', ['server', 'nginx', 'haproxy', 'memcached',
+                                  'demo/'])
+def test_a_killed_process_is_back_within_3_s(running, name):
+    assert running.get().json()['text'] == 'one'
+    began = time.monotonic()
+    running.kill(name)
+    assert running.get().json()['text'] == 'one'
+    assert time.monotonic() - began < 3 * paths.SLOWNESS
+
+
+def test_a_request_waits_while_the_only_instance_starts_again(running):
+    old = running.get().json()['pid']
+    os.kill(old, signal.SIGKILL)
+    answer = running.get()
+    assert answer.status_code == 200
+    assert answer.json()['pid'] != old
+
+
+def test_a_killed_controller_leaves_requests_going(machine):
+    machine.up().deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
+    before = machine.pids()
+    pid = machine.get().json()['pid']
+    machine.controller.kill9()
+    assert machine.get().json()['pid'] == pid
+    machine.up()
+    assert machine.pids() == before
+    assert machine.get().json()['pid'] == pid
+    assert all(p['restarts'] == 0 for p in machine.status()['processes'])
+
+
+def test_what_dies_with_the_controller_is_started_by_the_next(machine):
+    machine.up().deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
+    before = machine.pids()
+    machine.controller.kill9()
+    for name in ('nginx', 'server'):
+        os.kill(before[name], signal.SIGKILL)
+    machine.up()
+    assert machine.get().json()['text'] == 'one'
+    after = machine.pids()
+    assert after['haproxy'] == before['haproxy']
+    assert after['nginx'] != before['nginx']
+
+
+def test_a_child_that_was_never_recorded_is_found_and_ended(machine):
+    """The controller dies between the spawn and the state file."""
+    machine.controller = Process(
+        [CONTROLLER, '--root', machine.root, '--config', machine.config],
+        env={'APPSCALE_ERRINJ': 'control.process.spawned=1'})
+    assert machine.controller.wait() == -signal.SIGKILL
+    machine.up()
+    assert machine.status()['ready']
+    marked = subprocess.run(
+        ['pgrep', '-c', '-f', f'memcached.*{machine.root}'],
+        capture_output=True, text=True).stdout.strip()
+    assert marked == '1'
+
+
+def test_down_and_up_keep_what_is_deployed(machine):
+    machine.up().deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
+    pids = machine.pids()
+    assert machine.down() == 0
+    for pid in pids.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    machine.up()
+    assert machine.get().json()['text'] == 'one'
+
+
+def test_the_api_shuts_down_in_order(machine):
+    machine.up()
+    assert machine.api('POST', '/v1/platform:shutdown')[0] == 200
+    assert machine.controller.wait() == 0
+
+
+def test_a_second_controller_is_refused(running):
+    second = Process([CONTROLLER, '--root', running.root, '--config',
+                      running.config])
+    assert second.wait() == 1
+    assert 'another controller runs in' in second.output()
+    assert running.status()['ready']
+
+
+def test_a_taken_port_is_named_with_who_has_it(tmp_path, cache, running):
+    other = Machine(tmp_path / 'other', cache,
+                    http_port=running.settings['http_port'])
+    refused = Process([CONTROLLER, '--root', other.root, '--config',
+                       other.config])
+    assert refused.wait() == 1
+    assert f'port {running.settings["http_port"]} is taken by nginx' in \
+        refused.output()
+
+
+def test_a_bad_setting_is_named(tmp_path, cache):
+    bad = Machine(tmp_path / 'bad', cache, memcached_mb=1)
+    refused = Process([CONTROLLER, '--root', bad.root, '--config', bad.config])
+    assert refused.wait() == 1
+    assert 'memcached_mb is 1, and goes from 8 to' in refused.output()
+
+
+def test_a_part_that_fails_again_and_again_is_called_failing(machine):
+    """Its reason and its last lines are in the status."""
+    machine.up()
+    data = os.path.join(machine.root, 'data')
+    os.rename(data, data + '.gone')
+    with open(data, 'w'):
+        pass
+    os.kill(machine.process('server')['pid'], signal.SIGKILL)
+    machine.controller.wait_line('process.down name=server .*again_ms=200', 20)
+    server = machine.process('server')
+    assert server['state'] == 'failing'
+    assert server['lastError']
+    os.unlink(data)
+    os.rename(data + '.gone', data)
+    machine.controller.wait_line(
+        'process.down name=server .*\n?.*', 1)
+    machine.erase()
