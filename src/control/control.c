@@ -436,6 +436,7 @@ static int control_start(struct ctx *ctx, struct control *ctl,
     if (rc)
         return rc;
     read_state(ctx, ctl);
+    process_reap_strays(ctl);
     rc = parts_check(ctx, ctl);
     if (rc)
         return rc;

@@ -88,15 +88,24 @@ static void each_process(each_fn *fn, void *arg)
 struct session_sum {
     pid_t sid;
     int sig;
+    const char *title; /* count those alone */
     int count;
     int64_t pages;
 };
+
+static bool has_title(pid_t pid, const char *title)
+{
+    char path[64], text[256];
+
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+    return read_file(path, text, sizeof(text)) > 0 && strcmp(text, title) == 0;
+}
 
 static void sum_one(pid_t pid, const struct proc_stat *st, void *arg)
 {
     struct session_sum *s = arg;
 
-    if (st->session != s->sid)
+    if (st->session != s->sid || (s->title && !has_title(pid, s->title)))
         return;
     s->count++;
     s->pages += st->rss_pages;
@@ -122,6 +131,14 @@ int64_t proc_memory(pid_t pid)
 int proc_session_count(pid_t sid)
 {
     struct session_sum s = {.sid = sid};
+
+    each_process(sum_one, &s);
+    return s.count;
+}
+
+int proc_session_titled(pid_t sid, const char *title)
+{
+    struct session_sum s = {.sid = sid, .title = title};
 
     each_process(sum_one, &s);
     return s.count;

@@ -27,6 +27,9 @@ int64_t proc_memory(pid_t pid);
 /* Processes of the session `sid` that live. */
 int proc_session_count(pid_t sid);
 
+/* Those of them whose command line is exactly `title`. */
+int proc_session_titled(pid_t sid, const char *title);
+
 /* kill(2) every process of the session `sid`, whatever its group. */
 void proc_session_kill(pid_t sid, int sig);
 

@@ -4,7 +4,7 @@
  * The state file is written when a child has been started and when one has
  * ended.  A crash between the spawn and the write loses a record, not a child:
  * every child carries a mark in its environment or its command line by which
- * process_reap_unclaimed() of the next controller finds it.
+ * process_reap_strays() of the next controller finds it.
  */
 #include "control/process.h"
 
@@ -430,10 +430,10 @@ int process_save(struct control *ctl)
     return rc;
 }
 
-static bool is_ours(const struct control *ctl, pid_t pid)
+static bool is_recorded(const struct control *ctl, pid_t pid)
 {
-    for (const struct process *p = ctl->processes; p; p = p->next)
-        if (p->child.pid == pid)
+    for (size_t i = 0; i < ctl->found.n; i++)
+        if (ctl->found.records[i].pid == pid)
             return true;
     return false;
 }
@@ -445,7 +445,7 @@ static void reap_stray(pid_t pid, void *arg)
     const char *by_env = arena_printf(&a, "APPSCALE_CHILD=%s:", ctl->root);
     const char *by_conf = control_path(ctl, &a, "run/nginx.conf");
 
-    if (pid != getpid() && !is_ours(ctl, pid) &&
+    if (pid != getpid() && !is_recorded(ctl, pid) &&
         (proc_has_mark(pid, by_env) ||
          (proc_has_mark(pid, by_conf) &&
           proc_has_mark(pid, "nginx: master process")))) {
@@ -471,6 +471,10 @@ void process_reap_unclaimed(struct control *ctl)
             proc_session_kill(r->pid, SIGKILL); /* what its leader left */
         }
     }
-    proc_each_leader(reap_stray, ctl);
     process_save(ctl);
+}
+
+void process_reap_strays(struct control *ctl)
+{
+    proc_each_leader(reap_stray, ctl);
 }

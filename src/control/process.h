@@ -116,7 +116,10 @@ bool process_probe(const char *unix_path, int port);
 /* Write DIR/run/state from the list of processes. */
 int process_save(struct control *ctl);
 
-/* End the children of an earlier controller that nobody has asked for. */
+/* End children of an earlier controller that it did not live to record. */
+void process_reap_strays(struct control *ctl);
+
+/* End the recorded ones that nobody has asked for. */
 void process_reap_unclaimed(struct control *ctl);
 
 #endif

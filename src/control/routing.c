@@ -214,9 +214,17 @@ static void haproxy_confirm(struct routing *r)
     arena_release(&a);
 }
 
+/*
+ * The new worker answers while the old one still accepts for some 100 ms; it
+ * changes its title when it stops.
+ */
 static void on_generation(const struct http_client_response *res, void *arg)
 {
-    confirmed(arg, res->status == 200 ? res->body : BYTES_NONE);
+    struct routing *r = arg;
+    pid_t master = r->ctl->nginx->child.pid;
+    bool alone = proc_session_titled(master, "nginx: worker process") == 1;
+
+    confirmed(r, res->status == 200 && alone ? res->body : BYTES_NONE);
 }
 
 static void nginx_confirm(struct routing *r)

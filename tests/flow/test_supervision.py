@@ -78,7 +78,7 @@ def test_a_child_that_was_never_recorded_is_found_and_ended(machine):
     machine.up()
     assert machine.status()['ready']
     marked = subprocess.run(
-        ['pgrep', '-c', '-f', f'memcached.*{machine.root}'],
+        ['pgrep', '-c', '-f', f'memcached -s {machine.root}'],
         capture_output=True, text=True).stdout.strip()
     assert marked == '1'
 
