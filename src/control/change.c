@@ -19,6 +19,8 @@ static void on_ignored(struct ctx *ctx, int rc, void *arg)
     (void)arg;
 }
 
+enum { RECALL_AGAIN_MS = 50 };
+
 /* ---- traffic: prepare, start, switch, commit, retire the former ---- */
 
 struct traffic {
@@ -27,14 +29,20 @@ struct traffic {
     struct service *service;
     struct version *to, *from;
     json_t *doc_before;
+    uv_timer_t timer;
 };
+
+static void traffic_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
 
 static void traffic_end(struct traffic *t, struct ctx *ctx, int rc)
 {
     operation_end(t->op, ctx, rc, json_incref(t->service->doc));
     json_decref(t->doc_before);
     t->ctl->jobs--;
-    free(t);
+    uv_close((uv_handle_t *)&t->timer, traffic_closed);
 }
 
 static void on_former_gone(struct version *v, void *arg)
@@ -97,18 +105,38 @@ static void on_traffic_instances(struct version *v, void *arg)
     arena_release(&a);
 }
 
+/* Its instances may be on their way out since it lost the traffic: call them
+ * back, or wait until the last one is gone. */
+static void on_traffic_start(uv_timer_t *timer)
+{
+    struct traffic *t = timer->data;
+    struct arena a = ARENA_INIT;
+    struct ctx ctx;
+    int rc;
+
+    if (t->to->retiring) {
+        t->to->recalled = true;
+        uv_timer_start(timer, on_traffic_start, RECALL_AGAIN_MS, 0);
+        return;
+    }
+    ctx_init(&ctx, &a);
+    operation_say(t->op, "Starting instances");
+    rc = instances_start(&ctx, t->ctl, t->to, on_traffic_instances, t);
+    if (rc)
+        traffic_end(t, &ctx, rc);
+    else if (instances_ready(t->to) == t->to->n_instances)
+        on_traffic_instances(t->to, t);
+    arena_release(&a);
+}
+
 static void on_traffic_prepared(struct ctx *ctx, int rc, void *arg)
 {
     struct traffic *t = arg;
 
-    if (rc == 0) {
-        operation_say(t->op, "Starting instances");
-        rc = instances_start(ctx, t->ctl, t->to, on_traffic_instances, t);
-    }
     if (rc)
         traffic_end(t, ctx, rc);
-    else if (instances_ready(t->to) == t->to->n_instances)
-        on_traffic_instances(t->to, t);
+    else
+        uv_timer_start(&t->timer, on_traffic_start, 0, 0);
 }
 
 static void on_traffic_says(const char *sentence, void *arg)
@@ -142,6 +170,8 @@ int deploy_traffic(struct ctx *ctx, struct control *ctl, struct service *s,
                           .to = v,
                           .from = model_serving(s),
                           .doc_before = json_incref(s->doc)};
+    uv_timer_init(&ctl->loop, &t->timer);
+    t->timer.data = t;
     ctl->jobs++;
     prepare(ctl, v, on_traffic_says, on_traffic_prepared, t);
     return 0;
@@ -170,7 +200,7 @@ static void removal_collect(struct removal *r)
 {
     for (struct service *s = r->what.app->services; s; s = s->next)
         for (struct version *v = s->versions; v; v = v->next) {
-            if (!removes(&r->what, v) || v->draining)
+            if (!removes(&r->what, v) || (v->draining && r->what.version))
                 continue;
             r->list = realloc(r->list, (r->n + 1) * sizeof(struct version *));
             if (!r->list)
@@ -253,7 +283,8 @@ static void on_forgotten(struct ctx *ctx, int rc, void *arg)
 
     if (rc) {
         for (size_t i = 0; i < r->n; i++)
-            r->list[i]->draining = false;
+            if (!r->list[i]->retiring) /* it was going before */
+                r->list[i]->draining = false;
         routing_apply(r->ctl, on_ignored, NULL);
         removal_end(r, ctx, rc);
         return;

@@ -17,6 +17,7 @@
 #include <jansson.h>
 
 struct instance;
+struct retiring;
 struct version;
 
 /* Something about a version's instances has changed (instance.h). */
@@ -60,7 +61,9 @@ struct version {
     size_t n_instances;
     instances_fn *watch; /* told of every change; or NULL */
     void *watch_arg;
-    bool draining; /* takes no new requests, soon gone */
+    struct retiring *retiring; /* its instances are being ended (retire.h) */
+    bool recalled;             /* and shall not be, if it is not too late */
+    bool draining;             /* takes no new requests, soon gone */
     struct version *next;
 };
 

@@ -32,15 +32,22 @@ static void retiring_closed(uv_handle_t *h)
     free(h->data);
 }
 
+static void retire_end(struct retiring *r)
+{
+    struct version *v = r->v;
+
+    v->retiring = NULL;
+    v->recalled = false;
+    r->fn(v, r->arg); /* may free it */
+    uv_close((uv_handle_t *)&r->timer, retiring_closed);
+}
+
 static void on_stopped(struct version *v, void *arg)
 {
-    struct retiring *r = arg;
-
     if (v->n_instances > 0)
         return;
     instances_watch(v, NULL, NULL);
-    r->fn(v, r->arg);
-    uv_close((uv_handle_t *)&r->timer, retiring_closed);
+    retire_end(arg);
 }
 
 static void on_look_due(uv_timer_t *t);
@@ -49,6 +56,10 @@ static void on_load(int64_t requests, void *arg)
 {
     struct retiring *r = arg;
 
+    if (r->v->recalled && !r->v->draining) {
+        retire_end(r);
+        return;
+    }
     r->quiet = requests == 0 ? r->quiet + 1 : 0;
     if (r->quiet >= QUIET_LOOKS || clock_mono() > r->give_up ||
         r->ctl->stopping) {
@@ -67,8 +78,14 @@ static void on_look_due(uv_timer_t *t)
 
 void retire(struct control *ctl, struct version *v, retire_fn *fn, void *arg)
 {
-    struct retiring *r = calloc(1, sizeof(*r));
+    struct retiring *r = v->retiring;
 
+    if (r) {
+        r->fn = fn;
+        r->arg = arg;
+        return;
+    }
+    r = v->retiring = calloc(1, sizeof(*r));
     if (!r)
         abort();
     *r = (struct retiring){.ctl = ctl, .v = v, .fn = fn, .arg = arg};

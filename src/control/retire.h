@@ -11,7 +11,11 @@
 
 typedef void retire_fn(struct version *v, void *arg);
 
-/* fn runs once, on the loop, later, when no instance is left. */
+/*
+ * fn runs once, on the loop, later, when no instance is left, or when
+ * v->recalled has stopped it before the first one was.  Asked again for the
+ * same version, the newer fn takes the place of the older.
+ */
 void retire(struct control *ctl, struct version *v, retire_fn *fn, void *arg);
 
 /*
