@@ -145,6 +145,14 @@ int identity_key_load(struct ctx *ctx, struct storage *st, struct bytes holder,
     return rc ? rc : split_text(ctx, text, out);
 }
 
+int identity_key_delete(struct ctx *ctx, struct storage *st, struct bytes app)
+{
+    struct storage_batch b = STORAGE_BATCH_IN(ctx->arena);
+
+    storage_batch_delete(&b, tables_server_key(ctx->arena, "identity", app));
+    return storage_commit(ctx, st, &b, NULL);
+}
+
 int identity_key_sign(struct ctx *ctx, const struct identity_key *key,
                       struct bytes blob, struct bytes *signature)
 {

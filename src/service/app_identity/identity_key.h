@@ -22,6 +22,9 @@ struct identity_key {
 int identity_key_load(struct ctx *ctx, struct storage *st, struct bytes holder,
                       struct identity_key *out);
 
+/* Forget the key of `app`; 0 also when it has none. */
+int identity_key_delete(struct ctx *ctx, struct storage *st, struct bytes app);
+
 /* RSA, PKCS #1 v1.5, SHA-256. */
 int identity_key_sign(struct ctx *ctx, const struct identity_key *key,
                       struct bytes blob, struct bytes *signature);

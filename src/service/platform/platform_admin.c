@@ -4,7 +4,9 @@
  */
 #include "service/platform/platform_int.h"
 
+#include "base/log.h"
 #include "engine/engine.h"
+#include "service/app_identity/identity_key.h"
 #include "service/memcache/memcache.h"
 #include "service/user/users.h"
 
@@ -82,17 +84,35 @@ int platform_set_indexes(struct ctx *ctx,
                               platform_SetIndexesRequest_index_yaml(in));
 }
 
+/* What the app has in memcached, if there is one and it answers. */
+static void forget_cache(struct ctx *ctx, struct bytes app)
+{
+    struct ctx as_app = *ctx;
+
+    as_app.app = app;
+    if (ctx->env->memcache &&
+        memcache_flush_all(&as_app, memcache_MemcacheFlushRequest_new(&as_app),
+                           memcache_MemcacheFlushResponse_new(&as_app)) != 0)
+        log_warn(ctx, "platform.cache_stays", "app", log_bytes(app));
+}
+
 /* Not atomic; the controller calls again until it has worked. */
 int platform_delete_app_data(struct ctx *ctx,
                              const struct platform_DeleteAppDataRequest *in,
                              struct platform_Void *out)
 {
     struct bytes app = platform_DeleteAppDataRequest_app(in);
+    int rc;
 
     (void)out;
     if (app.n == 0)
         return ctx_err(ctx, ERR_INVALID, "whose data?");
-    return engine_app_delete(ctx, ctx->env->engine, app);
+    rc = engine_app_delete(ctx, ctx->env->engine, app);
+    if (rc == 0)
+        rc = identity_key_delete(ctx, ctx->env->storage, app);
+    if (rc == 0)
+        forget_cache(ctx, app);
+    return rc;
 }
 
 /* Each "name value" line of `text` becomes one of the answer. */

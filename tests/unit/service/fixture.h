@@ -9,6 +9,7 @@
 
 #include "test.h"
 
+#include "engine/engine.h"
 #include "service/env.h"
 #include "service/platform/platform.h"
 #include "service/user/users.h"
@@ -33,6 +34,7 @@ static inline void fixture_start(struct fixture *f)
     f->ctx.env = &f->env;
     f->ctx.app = BYTES_LIT("guestbook");
     assert_int_equal(storage_open(&f->ctx, &o, &f->env.storage), 0);
+    assert_int_equal(engine_open(&f->ctx, f->env.storage, &f->env.engine), 0);
     assert_int_equal(platform_open(&f->ctx, f->env.storage,
                                    BYTES_LIT(FIXTURE_TOKEN), &f->env.platform),
                      0);
@@ -54,6 +56,7 @@ static inline void fixture_stop(struct fixture *f)
 {
     platform_close(f->env.platform);
     users_close(f->env.users);
+    engine_close(f->env.engine);
     storage_close(f->env.storage);
     arena_release(&f->arena);
 }

@@ -98,6 +98,23 @@ static void the_certificate_verifies_what_the_app_signed(void **state)
     assert_false(verifies(pem, blob, sig));
 }
 
+static void an_app_that_is_deleted_loses_its_key(void **state)
+{
+    struct platform_DeleteAppDataRequest *in =
+        platform_DeleteAppDataRequest_new(&f.ctx);
+    struct bytes blob = BYTES_LIT("x"), before;
+
+    (void)state;
+    before = app_identity_SignForAppResponse_key_name(sign(&f.ctx, blob));
+    platform_DeleteAppDataRequest_set_app(in, BYTES_LIT(""));
+    assert_int_equal(platform_delete_app_data(&f.ctx, in, NULL), ERR_INVALID);
+    ctx_err_clear(&f.ctx);
+    platform_DeleteAppDataRequest_set_app(in, BYTES_LIT("guestbook"));
+    assert_int_equal(platform_delete_app_data(&f.ctx, in, NULL), 0);
+    assert_false(bytes_eq(
+        before, app_identity_SignForAppResponse_key_name(sign(&f.ctx, blob))));
+}
+
 static void *sign_once(void *arg)
 {
     struct arena a = ARENA_INIT;
@@ -378,6 +395,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_certificate_verifies_what_the_app_signed),
+        TEST(an_app_that_is_deleted_loses_its_key),
         TEST(calls_that_race_for_the_first_key_agree_on_one),
         TEST(a_blob_of_more_than_8_kib_is_not_signed),
         TEST(names_follow_the_project),

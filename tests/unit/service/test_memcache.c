@@ -872,6 +872,7 @@ static void a_stopped_memcached_costs_no_more_than_the_deadline(void **state)
     memcache_MemcacheGetRequest_add_key(&ctx, in, BYTES_LIT("k"));
     put("k", "v", SET);
     kill(memcached_pid, SIGSTOP);
+    waitpid(memcached_pid, NULL, WUNTRACED); /* until it has stopped */
     started = clock_mono();
     ctx.deadline = started + 100 * CLOCK_MS;
     assert_int_equal(
