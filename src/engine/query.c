@@ -35,7 +35,7 @@ static int read_filter(struct ctx *ctx, struct bytes in, struct query *q)
 {
     struct pb_reader r = PB_READER(in);
     struct query_filter f = {0};
-    struct entity_prop p;
+    struct entity_prop p = {0};
 
     if (q->n_filters >= QUERY_LIST_MAX)
         return too_many(ctx);
