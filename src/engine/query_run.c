@@ -237,8 +237,11 @@ static int look_into(struct run *r, const struct candidate *c, bool *good)
             continue;
         buf_clear(&value);
         rc = value_encode(r->ctx, &value, p.value);
-        if (rc == 0)
-            look_at(&l, p.name, buf_view(&value));
+        if (rc != 0)
+            break;
+        look_at(&l, p.name, buf_view(&value));
+        if (!c->row.multi && look_found(&l))
+            break; /* no other value of it can matter */
     }
     if (rc == 0 && w.bad)
         rc = ctx_err(r->ctx, ERR_CORRUPT, "a stored entity is malformed");
