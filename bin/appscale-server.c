@@ -272,7 +272,21 @@ static int64_t resident_bytes(void)
     return pages * sysconf(_SC_PAGESIZE);
 }
 
-/* "name value" lines of the store, each with its prefix. */
+/* One "name value" line, if the value is a number; a name's dots become '_'. */
+static void write_figure(struct buf *out, struct bytes line)
+{
+    const uint8_t *p = bytes_u8(line), *blank = memchr(p, ' ', line.n);
+    size_t at = out->n;
+
+    if (!blank || blank + 1 == p + line.n || blank[1] < '0' || blank[1] > '9')
+        return;
+    buf_printf(out, "appscale_storage_%.*s\n", BYTES_FMT(line));
+    for (size_t i = at; out->p[i] != ' '; i++) {
+        if (out->p[i] == '.' || out->p[i] == '-')
+            out->p[i] = '_';
+    }
+}
+
 static void write_storage(struct ctx *ctx, struct buf *out)
 {
     struct bytes rest = storage_stats(ctx, ctx->env->storage);
@@ -281,8 +295,7 @@ static void write_storage(struct ctx *ctx, struct buf *out)
         const uint8_t *nl = memchr(rest.p, '\n', rest.n);
         size_t n = nl ? (size_t)(nl - bytes_u8(rest)) : rest.n;
 
-        buf_printf(out, "appscale_storage_%.*s\n", (int)n,
-                   (const char *)rest.p);
+        write_figure(out, BYTES(rest.p, n));
         rest = bytes_from(rest, nl ? n + 1 : n);
     }
 }
