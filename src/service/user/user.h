@@ -8,7 +8,9 @@
  *   GET  /_ah/login?continue=URL   the form
  *   POST /_ah/login                checks it, sets the cookie, goes on to URL
  *   GET  /_ah/logout?continue=URL  takes the cookie away, goes on to URL
- *   GET  /_appscale/auth           for nginx's auth_request: always 200, with
+ *   GET  /_appscale/auth[?login=required|admin]   for nginx's auth_request:
+ *        200, or 401 when it is wanted and nobody is signed in, or 403 when who
+ *        is signed in is no admin; with
  *        X-Appengine-User-Email, -User-Id, -User-Nickname, -User-Is-Admin
  *        (0 or 1) and -Auth-Domain; the first three empty when signed out
  *

@@ -257,6 +257,17 @@ static struct bytes nickname(struct bytes email)
     return email;
 }
 
+/* What `login:` of a handler asks for: nginx turns 401 into a visit to the
+ * sign-in page and 403 into a refusal. */
+static int auth_status(const struct users_account *who, struct bytes wanted)
+{
+    bool admin = bytes_eq_str(wanted, "admin");
+
+    if (who->email.n == 0)
+        return admin || bytes_eq_str(wanted, "required") ? 401 : 200;
+    return admin && !who->admin ? 403 : 200;
+}
+
 static int auth(struct ctx *ctx, const struct http_request *req,
                 struct http_response *res)
 {
@@ -269,7 +280,8 @@ static int auth(struct ctx *ctx, const struct http_request *req,
         who = (struct users_account){0};
     if (rc)
         return rc;
-    http_text(a, res, 200, "text/plain; charset=utf-8", BYTES_NONE);
+    http_text(a, res, auth_status(&who, http_param(a, req->query, "login")),
+              "text/plain; charset=utf-8", BYTES_NONE);
     http_add_header(a, res, "X-Appengine-User-Email", who.email);
     http_add_header(a, res, "X-Appengine-User-Id", who.user_id);
     http_add_header(a, res, "X-Appengine-User-Nickname", nickname(who.email));

@@ -179,6 +179,35 @@ static void nobody_is_nobody(void **state)
     }
 }
 
+static int gate(struct browser *b, const char *query)
+{
+    return visit(b, "GET", "/_appscale/auth", query, "").status;
+}
+
+static void a_gate_opens_for_whom_the_handler_wants(void **state)
+{
+    struct browser nobody = {.host = HOST}, ann = nobody, bob = nobody;
+    struct http_response res;
+
+    (void)state;
+    assert_int_equal(
+        users_create(&f.ctx, f.env.users,
+                     &(struct users_new){.email = BYTES_LIT("bob@x.org"),
+                                         .password = BYTES_LIT("secret-2")}),
+        0);
+    res = sign_in(&ann, "ann@gmail.com", "secret-1", "/");
+    ann.cookies = cookie(&res, "appscale_session");
+    res = sign_in(&bob, "bob@x.org", "secret-2", "/");
+    bob.cookies = cookie(&res, "appscale_session");
+    assert_int_equal(gate(&nobody, ""), 200);
+    assert_int_equal(gate(&nobody, "login=required"), 401);
+    assert_int_equal(gate(&nobody, "login=admin"), 401);
+    assert_int_equal(gate(&bob, "login=required"), 200);
+    assert_int_equal(gate(&bob, "login=admin"), 403);
+    assert_int_equal(gate(&ann, "login=required"), 200);
+    assert_int_equal(gate(&ann, "login=admin"), 200);
+}
+
 static void a_session_is_worth_nothing_on_another_host(void **state)
 {
     struct browser b = {.host = HOST};
@@ -429,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_right_password_signs_in_and_goes_on),
         TEST(nobody_is_nobody),
+        TEST(a_gate_opens_for_whom_the_handler_wants),
         TEST(a_session_is_worth_nothing_on_another_host),
         TEST(cookies_are_hidden_from_scripts_and_secure_on_https),
         TEST(a_wrong_password_shows_the_form_again_in_words),
