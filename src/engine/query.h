@@ -7,6 +7,7 @@
  *     need_of       does it need a composite index           query_need.c
  *     plan_make     the scans that answer it                 plan.c
  *     stream_read   their rows in the query's order          stream.c
+ *     rows_next     those of them that count                 query_rows.c
  *     query_run     rows to results, a batch at a time       query_run.c
  *
  * A batch that leaves rows behind leaves an open query behind too
