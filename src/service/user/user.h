@@ -12,7 +12,9 @@
  *        200, or 401 when it is wanted and nobody is signed in, or 403 when who
  *        is signed in is no admin; with
  *        X-Appengine-User-Email, -User-Id, -User-Nickname, -User-Is-Admin
- *        (0 or 1) and -Auth-Domain; the first three empty when signed out
+ *        (0 or 1) and -Auth-Domain; the first three empty when signed out;
+ *        with a 401 X-Appscale-Login-Url, the way to sign in and come back to
+ *        X-Original-Uri
  *
  * What the front end must pass: Host as the browser sent it (sessions belong
  * to a host), Cookie, X-Appengine-User-Ip (whom to count failures against) and

@@ -257,6 +257,20 @@ static struct bytes nickname(struct bytes email)
     return email;
 }
 
+/* Where a visitor signs in and comes back from, for the front end. */
+static struct bytes login_url(struct ctx *ctx, const struct visit *v)
+{
+    struct arena *a = ctx->arena;
+    const char *here =
+        arena_printf(a, "http%s://%.*s%.*s", v->https ? "s" : "",
+                     BYTES_FMT(http_header(v->req, "Host")),
+                     BYTES_FMT(http_header(v->req, "X-Original-Uri")));
+    struct bytes quoted = http_escape(a, bytes_str(here));
+
+    return bytes_str(
+        arena_printf(a, "/_ah/login?continue=%.*s", BYTES_FMT(quoted)));
+}
+
 /* What `login:` of a handler asks for: nginx turns 401 into a visit to the
  * sign-in page and 403 into a refusal. */
 static int auth_status(const struct users_account *who, struct bytes wanted)
@@ -289,6 +303,8 @@ static int auth(struct ctx *ctx, const struct http_request *req,
                     who.admin ? BYTES_LIT("1") : BYTES_LIT("0"));
     http_add_header(a, res, "X-Appengine-Auth-Domain", BYTES_LIT("gmail.com"));
     http_add_header(a, res, "Cache-Control", BYTES_LIT("no-store"));
+    if (res->status == 401)
+        http_add_header(a, res, "X-Appscale-Login-Url", login_url(ctx, &v));
     return 0;
 }
 

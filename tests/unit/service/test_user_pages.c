@@ -440,6 +440,23 @@ static void a_destination_has_a_longest(void **state)
                      user_UserServiceError_REDIRECT_URL_TOO_LONG);
 }
 
+static void the_front_end_can_demand_who_is_signed_in(void **state)
+{
+    struct browser b = {.host = HOST ":8080"};
+    struct http_response res;
+
+    (void)state;
+    res = visit(&b, "GET", "/_appscale/auth", "login=required", "");
+    assert_int_equal(res.status, 401);
+    assert_bytes(header(&res, "X-Appscale-Login-Url"),
+                 BYTES_LIT("/_ah/login?continue=http%3A%2F%2F"
+                           "guestbook.apps.example.com%3A8080"));
+    res = sign_in(&b, "ann@gmail.com", "secret-1", "/");
+    b.cookies = cookie(&res, "appscale_session");
+    res = visit(&b, "GET", "/_appscale/auth", "login=admin", "");
+    assert_int_equal(res.status, 200);
+}
+
 static void no_oauth_token_is_ever_valid(void **state)
 {
     (void)state;
@@ -469,6 +486,7 @@ int main(void)
         TEST(one_only_goes_on_to_hosts_of_the_platform),
         TEST(login_addresses_are_relative_to_the_apps_host),
         TEST(a_destination_has_a_longest),
+        TEST(the_front_end_can_demand_who_is_signed_in),
         TEST(no_oauth_token_is_ever_valid),
     };
 
