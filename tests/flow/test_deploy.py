@@ -1,14 +1,18 @@
 """Deployments: what goes wrong leaves what ran, what goes well loses nothing."""
 import concurrent.futures
+import json
+import os
 import re
+import shutil
 import signal
 import threading
+import urllib.parse
 
 import pytest
+import requests
 
 from flow import apps
 from flow.machine import Failed
-from lib import paths
 
 
 def deploy(m, version, text, **kwargs):
@@ -69,7 +73,6 @@ def test_every_request_has_its_own_ticket(running):
 
 
 def test_a_body_beyond_32_mb_is_refused(running):
-    import requests
     url = f'http://127.0.0.1:{running.settings["http_port"]}/'
     host = {'Host': 'demo.localhost'}
     ok = requests.post(url, data=b'x' * (31 << 20), headers=host)
@@ -181,7 +184,6 @@ def test_an_application_that_ends_is_shown_with_its_last_lines(running):
 
 def test_an_application_that_does_not_listen_is_given_up(machine):
     machine.settings['start_seconds'] = 2
-    import json
     with open(machine.config, 'w') as f:
         json.dump(machine.settings, f)
     machine.up()
@@ -197,16 +199,14 @@ def test_an_application_that_does_not_listen_is_given_up(machine):
 
 def test_a_bad_version_is_refused_before_anything_starts(running):
     for doc, want in [
-            ({'id': 'a_b'}, 'no version id'),
-            ({'id': 'default'}, 'reserved'),
+            ({'version': 'a_b'}, 'no version id'),
+            ({'version': 'default'}, 'reserved'),
             ({'runtime': '7'}, 'runtime is "7"'),
             ({'handlers': [{'urlRegex': '/a\n'}]}, 'handlers[0]'),
             ({'handlers': [{'urlRegex': '/a', 'staticFiles':
                             {'path': '../x'}}]}, 'must stay inside')]:
         with pytest.raises(Failed) as e:
-            deploy(running, **{'version': 'bad', 'text': 'bad', **{}},
-                   **{k: v for k, v in doc.items() if k != 'id'}) \
-                if 'id' not in doc else deploy(running, doc['id'], 'bad')
+            deploy(running, **{'version': 'bad', 'text': 'bad', **doc})
         assert want in str(e.value)
 
 
@@ -229,10 +229,65 @@ def test_a_crash_in_the_middle_leaves_what_ran(machine, point):
 
 
 def test_a_lost_cache_is_made_again_from_the_store(machine):
-    import os
-    import shutil
     machine.up().deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
     machine.down()
     shutil.rmtree(os.path.join(machine.root, 'apps'))
     machine.up()
     assert machine.get().json()['text'] == 'one'
+
+
+def test_a_handler_may_demand_a_sign_in(running):
+    running.deploy('gated', 'v1', {**apps.server('gated'), 's.txt': 'static'},
+                   **apps.PLAIN, handlers=[
+        {'urlRegex': '/in', 'script': {'scriptPath': 'auto'},
+         'login': 'LOGIN_REQUIRED'},
+        {'urlRegex': '/s', 'staticFiles': {'path': 's.txt'},
+         'login': 'LOGIN_REQUIRED',
+         'authFailAction': 'AUTH_FAIL_ACTION_UNAUTHORIZED'},
+        {'urlRegex': '/boss', 'script': {'scriptPath': 'auto'},
+         'login': 'LOGIN_ADMIN'}])
+    host = f'gated.localhost:{running.settings["http_port"]}'
+
+    def get(path, cookie=''):
+        return running.get(path, host=host, headers={'Cookie': cookie})
+
+    out = get('/in?a=b&c=d')
+    assert out.status_code == 302
+    assert out.headers['Location'].endswith(
+        '/_ah/login?continue=' +
+        urllib.parse.quote(f'http://{host}/in?a=b&c=d', safe=''))
+    assert get('/s').status_code == 401
+    assert get('/boss').status_code == 302
+    assert get('/free').json()['text'] == 'gated'
+
+    running.api('POST', '/v1/platform/users', {
+        'email': 'ann@example.com', 'password': 'secret-1'})
+    cookie = sign_in(running, host, 'ann@example.com', 'secret-1')
+    seen = dict(get('/in', cookie).json()['headers'])
+    seen = {k.lower(): v for k, v in seen.items()}
+    assert seen['x-appengine-user-email'] == 'ann@example.com'
+    assert seen['x-appengine-user-is-admin'] == '0'
+    assert get('/s', cookie).text == 'static'
+    assert get('/boss', cookie).status_code == 403
+    running.api('POST', '/v1/platform/users', {
+        'email': 'ann@example.com', 'password': 'secret-2', 'admin': True,
+        'replace': True})
+    assert get('/in', cookie).status_code == 302     # an older password
+    cookie = sign_in(running, host, 'ann@example.com', 'secret-2')
+    assert get('/boss', cookie).json()['text'] == 'gated'
+
+
+def sign_in(machine, host, email, password):
+    """The session cookie."""
+    form = machine.get('/_ah/login?continue=/', host=host)
+    token = re.search('name="token" value="([^"]+)"', form.text).group(1)
+    answer = requests.post(
+        f'http://127.0.0.1:{machine.settings["http_port"]}/_ah/login',
+        data={'email': email, 'password': password, 'token': token,
+              'continue': '/'},
+        headers={'Host': host, 'Cookie': '; '.join(
+            f'{c.name}={c.value}' for c in form.cookies)},
+        allow_redirects=False, timeout=30)
+    assert answer.status_code == 302, answer.text
+    return re.search('appscale_session=[^;]+',
+                     answer.headers['Set-Cookie']).group(0)
