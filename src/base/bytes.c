@@ -1,5 +1,25 @@
 #include "base/bytes.h"
 
+#include "base/log.h"
+
+#include <sys/random.h>
+
+/*
+ * Keys of the process's own, so that nobody outside can choose bytes that all
+ * fall into one bucket.
+ */
+static uint64_t k0, k1;
+
+__attribute__((constructor)) static void draw_keys(void)
+{
+    uint64_t k[2];
+
+    if (getrandom(k, sizeof(k), 0) != sizeof(k))
+        die("the system gives no random bytes");
+    k0 = k[0];
+    k1 = k[1];
+}
+
 /*
  * The multiply-fold of wyhash: two 64-bit words in, one well-mixed word out.
  */
@@ -20,8 +40,6 @@ static uint64_t load(const uint8_t *p, size_t n)
 
 uint64_t bytes_hash(struct bytes b)
 {
-    static const uint64_t k0 = 0xa0761d6478bd642fULL;
-    static const uint64_t k1 = 0xe7037ed1a0b428dbULL;
     const uint8_t *p = b.p;
     size_t n = b.n;
     uint64_t h = k0;

@@ -71,7 +71,8 @@ static inline struct bytes bytes_from(struct bytes b, size_t n)
     return BYTES((const uint8_t *)b.p + n, b.n - n);
 }
 
-/* A 64-bit hash with good low bits.  Not stable over releases: never stored. */
+/* A 64-bit hash with good low bits.  Keyed anew in each process, so that its
+ * buckets cannot be chosen from outside: never stored or sent. */
 uint64_t bytes_hash(struct bytes b);
 
 /* Equality ignoring ASCII case, as HTTP field names compare. */
