@@ -14,7 +14,7 @@ static void grow(struct buf *b, size_t need)
     while (cap < need)
         cap *= 2;
     if (b->arena) {
-        b->p = arena_grow(b->arena, b->p, b->n, cap);
+        b->p = arena_grow(b->arena, b->p, b->cap, cap);
     } else {
         b->p = realloc(b->p, cap);
         if (!b->p)

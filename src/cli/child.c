@@ -131,14 +131,6 @@ void child_stop(pid_t pid, int64_t grace)
     }
 }
 
-const char *child_status_text(struct arena *a, int status)
-{
-    if (WIFSIGNALED(status))
-        return arena_printf(a, "was killed by signal %d (%s)", WTERMSIG(status),
-                            strsignal(WTERMSIG(status)));
-    return arena_printf(a, "exited with status %d", WEXITSTATUS(status));
-}
-
 /* ---- the watchman ---- */
 
 static int remove_entry(const char *path, const struct stat *st, int kind,

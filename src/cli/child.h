@@ -24,9 +24,6 @@ int child_detach(struct ctx *ctx, const char *const *argv, const char *log,
 /* SIGTERM, up to `grace` microseconds, then SIGKILL; reaped when it returns. */
 void child_stop(pid_t pid, int64_t grace);
 
-/* "exited with status 1", "was killed by signal 9 (Killed)", in the arena. */
-const char *child_status_text(struct arena *a, int status);
-
 /*
  * A watchman that outlives us by a moment: whenever this process ends, cleanly
  * or not, it removes `folder`.  Returns the write end whose closing wakes it

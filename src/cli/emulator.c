@@ -6,6 +6,7 @@
  * that the server writes once it listens.  Stdout carries the exports and
  * nothing else.
  */
+#include "base/exit.h"
 #include "cli/child.h"
 #include "cli/cli.h"
 #include "config/appyaml.h"
@@ -229,7 +230,7 @@ static int reap(struct emulator *em)
         fprintf(stderr,
                 "appscale emulator: memcached %s; it is started "
                 "again, empty\n",
-                child_status_text(&cli->arena, status));
+                exit_text(&cli->arena, status));
         em->memcached_pid = 0;
     }
     if (em->server_pid && waitpid(em->server_pid, &status, WNOHANG) > 0) {
@@ -237,8 +238,7 @@ static int reap(struct emulator *em)
         return cli_fail(cli, CLI_FAILED,
                         "its own last lines above say why; a taken port needs "
                         "another --port",
-                        "appscale-server %s",
-                        child_status_text(&cli->arena, status));
+                        "appscale-server %s", exit_text(&cli->arena, status));
     }
     return 0;
 }

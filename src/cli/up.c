@@ -5,6 +5,7 @@
  * appscale-controller in a session of its own, and watches its status until
  * everything is ready.  down asks it to stop and waits for its end.
  */
+#include "base/exit.h"
 #include "cli/api.h"
 #include "cli/child.h"
 #include "config/appscalefile.h"
@@ -227,8 +228,7 @@ static int controller_died(struct up *up, int status)
                                  "(%s), then appscale up",
                                  up->log),
                     "appscale-controller %s:\n%s",
-                    child_status_text(&up->cli->arena, status),
-                    log_tail(up, 8));
+                    exit_text(&up->cli->arena, status), log_tail(up, 8));
 }
 
 /* What a process that fails says about itself. */

@@ -4,6 +4,7 @@
 #include "base/locks.h"
 #include "base/log.h"
 #include "control/archive.h"
+#include "control/text.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -50,9 +51,9 @@ void admin_fail(struct admin_call *c, const struct ctx *ctx, int rc)
     int status = err_http_status(rc);
 
     send_json(c, status,
-              json_pack("{s:{s:i, s:s, s:s}}", "error", "code", status,
+              json_pack("{s:{s:i, s:s, s:o}}", "error", "code", status,
                         "status", err_name(rc), "message",
-                        ctx_err_text(ctx, rc)));
+                        text_json(ctx_err_text(ctx, rc))));
 }
 
 const char *admin_param(struct admin_call *c, const char *name,

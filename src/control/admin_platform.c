@@ -10,6 +10,7 @@
 #include "control/proc.h"
 #include "control/routing.h"
 #include "control/server_call.h"
+#include "control/text.h"
 #include "platform.pb.h"
 
 #include <inttypes.h>
@@ -30,13 +31,8 @@ json_t *admin_log_lines(struct admin_call *c, const char *path, int lines)
     char *save = NULL;
 
     for (char *line = strtok_r(text, "\n", &save); line;
-         line = strtok_r(NULL, "\n", &save)) {
-        json_t *v = json_string(line);
-
-        /* What is not UTF-8 is shown with its bytes as Latin-1 would not be:
-         * left out rather than mangled. */
-        json_array_append_new(list, v ? v : json_string("(not text)"));
-    }
+         line = strtok_r(NULL, "\n", &save))
+        json_array_append_new(list, text_json(line));
     return json_pack("{s:o}", "lines", list);
 }
 
@@ -52,7 +48,7 @@ static json_t *process_json(struct admin_call *c, const struct process *p)
     if (p->state != PROCESS_READY && *p->why) {
         json_t *tail = admin_log_lines(c, p->log, ERROR_LINES);
 
-        json_array_append_new(lines, json_string(p->why));
+        json_array_append_new(lines, text_json(p->why));
         json_array_extend(lines, json_object_get(tail, "lines"));
         json_decref(tail);
     }
@@ -232,8 +228,9 @@ static int uploads_post(struct admin_call *c)
                      "the archive has %" PRId64 " bytes, and at most %" PRId64
                      " MiB are taken (setting archive_mb)",
                      total, c->ctl->settings.archive_mb);
-    if (rc == 0 && (piece.n == 0 || offset + (int64_t)piece.n > total ||
-                    offset > archive_size(c->ctl, c->words[0])))
+    if (rc == 0 &&
+        (piece.n == 0 || offset > archive_size(c->ctl, c->words[0]) ||
+         offset + (int64_t)piece.n > total))
         rc = ctx_err(&c->ctx, ERR_INVALID,
                      "a piece of %zu bytes at %" PRId64
                      " does not continue an upload that has %" PRId64

@@ -92,11 +92,11 @@ static int file_sum(int fd, char hex[ARCHIVE_NAME + 1])
     static const size_t room = 256 * 1024;
     unsigned char sum[crypto_hash_sha256_BYTES], *p = malloc(room);
     crypto_hash_sha256_state h;
-    ssize_t n = 1;
+    ssize_t n = p ? 1 : -1;
     off_t at = 0;
 
     crypto_hash_sha256_init(&h);
-    while (p && n > 0) {
+    while (n > 0) {
         n = pread(fd, p, room, at);
         if (n > 0)
             crypto_hash_sha256_update(&h, p, (size_t)n);
@@ -105,7 +105,7 @@ static int file_sum(int fd, char hex[ARCHIVE_NAME + 1])
     free(p);
     crypto_hash_sha256_final(&h, sum);
     sodium_bin2hex(hex, ARCHIVE_NAME + 1, sum, sizeof(sum));
-    return p && n == 0 ? 0 : -1;
+    return n == 0 ? 0 : -1;
 }
 
 static int finish_upload(struct ctx *ctx, struct append *ap, int fd,

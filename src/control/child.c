@@ -176,12 +176,3 @@ void child_forget(struct child *c)
         watch_stop(c);
     c->pid = 0;
 }
-
-const char *child_status_text(struct arena *a, int status)
-{
-    if (status < 0)
-        return "ended";
-    if (WIFSIGNALED(status))
-        return arena_printf(a, "killed by signal %d", WTERMSIG(status));
-    return arena_printf(a, "exit status %d", WEXITSTATUS(status));
-}

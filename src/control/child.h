@@ -58,7 +58,4 @@ void child_signal_all(struct child *c, int sig);
 /* Stop watching; the process goes on. */
 void child_forget(struct child *c);
 
-/* "exit status 3" or "killed by signal 9", in the arena. */
-const char *child_status_text(struct arena *a, int status);
-
 #endif

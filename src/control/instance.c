@@ -355,7 +355,8 @@ void instances_stop(struct control *ctl, struct version *v, instances_fn *fn,
 
     (void)ctl;
     instances_watch(v, NULL, NULL);
-    memcpy(all, v->instances, n * sizeof(all[0]));
+    if (n)
+        memcpy(all, v->instances, n * sizeof(all[0]));
     for (size_t i = 0; i < n; i++)
         process_stop(all[i]->process);
     instances_watch(v, fn, arg);

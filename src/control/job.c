@@ -1,6 +1,8 @@
 /* job - a child with a limit and a callback. */
 #include "control/job.h"
 
+#include "base/exit.h"
+
 #include <signal.h>
 #include <stdlib.h>
 
@@ -27,7 +29,7 @@ static void job_exit(struct child *c, int status)
     else if (j->killed)
         j->fn(j->killed, "was given up", j->arg);
     else if (status != 0)
-        j->fn(ERR_INVALID, child_status_text(&a, status), j->arg);
+        j->fn(ERR_INVALID, exit_text(&a, status), j->arg);
     else
         j->fn(0, "", j->arg);
     arena_release(&a);

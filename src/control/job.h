@@ -14,7 +14,8 @@
 struct job;
 
 /* `rc` is 0 when it exited with 0; else ERR_DEADLINE or ERR_INVALID with the
- * reason in `why` ("exit status 1"). */
+ * reason in `why`, a sentence without its subject ("ended with exit status
+ * 1"). */
 typedef void job_fn(int rc, const char *why, void *arg);
 
 /*

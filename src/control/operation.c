@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "control/control_int.h"
+#include "control/text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -101,7 +102,7 @@ void operation_say(struct operation *op, const char *sentence)
 
 void operation_warn(struct operation *op, const char *sentence)
 {
-    json_array_append_new(op->warnings, json_string(sentence));
+    json_array_append_new(op->warnings, text_json(sentence));
 }
 
 void operation_end(struct operation *op, struct ctx *ctx, int rc,
@@ -137,10 +138,10 @@ json_t *operation_json(const struct operation *op)
     struct arena a = ARENA_INIT;
     json_t *o, *meta;
 
-    meta =
-        json_pack("{s:s, s:s, s:s, s:s, s:O}", "method", op->method, "target",
-                  op->target, "insertTime", operation_time(&a, op->inserted),
-                  "ephemeralMessage", op->message, "warning", op->warnings);
+    meta = json_pack("{s:s, s:s, s:s, s:o, s:O}", "method", op->method,
+                     "target", op->target, "insertTime",
+                     operation_time(&a, op->inserted), "ephemeralMessage",
+                     text_json(op->message), "warning", op->warnings);
     o = json_pack("{s:s, s:o, s:b}", "name",
                   arena_printf(&a, "apps/%s/operations/%s", op->app, op->id),
                   "metadata", meta, "done", op->done);
@@ -148,10 +149,11 @@ json_t *operation_json(const struct operation *op)
         json_object_set_new(meta, "endTime",
                             json_string(operation_time(&a, op->ended)));
     if (op->done && op->code)
-        json_object_set_new(
-            o, "error",
-            json_pack("{s:i, s:s, s:s}", "code", err_http_status(op->code),
-                      "status", err_name(op->code), "message", op->error));
+        json_object_set_new(o, "error",
+                            json_pack("{s:i, s:s, s:o}", "code",
+                                      err_http_status(op->code), "status",
+                                      err_name(op->code), "message",
+                                      text_json(op->error)));
     else if (op->done)
         json_object_set(o, "response", op->response);
     arena_release(&a);

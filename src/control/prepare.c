@@ -75,8 +75,7 @@ static int step_failed(struct ctx *ctx, struct prepare *p, const char *step,
     at = at ? at + 1 : strncmp(text, "error: ", 7) == 0 ? text : NULL;
     if (at)
         return ctx_err(ctx, rc, "%s failed: %s", step, at + 7);
-    return ctx_err(ctx, rc, "%s failed (%s); the end of its log:\n%s", step,
-                   why, text);
+    return ctx_err(ctx, rc, "%s %s; the end of its log:\n%s", step, why, text);
 }
 
 /* ---- the steps, last first ---- */

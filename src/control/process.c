@@ -9,6 +9,7 @@
 #include "control/process.h"
 
 #include "base/errinj.h"
+#include "base/exit.h"
 #include "base/log.h"
 #include "control/control_int.h"
 #include "control/files.h"
@@ -169,7 +170,7 @@ static void on_child_exit(struct child *c, int status)
         return;
     }
     if (p->state != PROCESS_STARTING || !*p->why)
-        snprintf(p->why, sizeof(p->why), "%s%s", child_status_text(&a, status),
+        snprintf(p->why, sizeof(p->why), "%s%s", exit_text(&a, status),
                  p->state == PROCESS_STARTING ? " before it listened" : "");
     arena_release(&a);
     process_retry(p);

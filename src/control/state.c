@@ -17,8 +17,8 @@ static int parse_record(struct ctx *ctx, const json_t *v,
                        "startTime", &start, "digest", &digest, "port",
                        &port) != 0)
         return ctx_err(ctx, ERR_CORRUPT, "a record of a process: %s", why.text);
-    if (pid <= 1 || start < 0 || strlen(digest) > STATE_DIGEST || port < 0 ||
-        port > 65535)
+    if (pid <= 1 || pid > INT32_MAX || start < 0 ||
+        strlen(digest) > STATE_DIGEST || port < 0 || port > 65535)
         return ctx_err(ctx, ERR_CORRUPT, "the record of %s is out of range",
                        name);
     r->name = arena_strdup(ctx->arena, name);

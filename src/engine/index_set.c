@@ -10,6 +10,7 @@
 #include "engine/engine_int.h"
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "wire/pb.h"
 
 #include <errno.h>
@@ -356,14 +357,15 @@ int index_set_state(struct ctx *ctx, struct engine *e, struct engine_app *app,
 
 static int def_check(struct ctx *ctx, const struct index_def *def)
 {
-    if (def->kind.n == 0 || def->kind.n > KEY_NAME_MAX || !key_utf8(def->kind))
+    if (def->kind.n == 0 || def->kind.n > KEY_NAME_MAX ||
+        !utf8_valid(def->kind))
         return ctx_err(ctx, ERR_INVALID, "an index needs a kind");
     if (def->n == 0 && !def->ancestor)
         return ctx_err(ctx, ERR_INVALID, "an index needs a property");
     for (size_t i = 0; i < def->n; i++) {
         struct bytes name = def->columns[i].name;
 
-        if (name.n == 0 || name.n > KEY_NAME_MAX || !key_utf8(name))
+        if (name.n == 0 || name.n > KEY_NAME_MAX || !utf8_valid(name))
             return ctx_err(ctx, ERR_INVALID, "an index property needs a name");
     }
     return 0;

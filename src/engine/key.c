@@ -1,52 +1,9 @@
 #include "engine/key.h"
 
+#include "base/utf8.h"
 #include "wire/pb.h"
 
 /* ---- text ---- */
-
-/* The length of the well-formed sequence at p, 0 when there is none; Unicode
- * table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
-static size_t utf8_step(const uint8_t *p, size_t n)
-{
-    uint8_t c = p[0], lo = 0x80, hi = 0xbf;
-    size_t want;
-
-    if (c < 0x80)
-        return 1;
-    if (c >= 0xc2 && c <= 0xdf) {
-        want = 2;
-    } else if (c >= 0xe0 && c <= 0xef) {
-        want = 3;
-        lo = c == 0xe0 ? 0xa0 : 0x80;
-        hi = c == 0xed ? 0x9f : 0xbf;
-    } else if (c >= 0xf0 && c <= 0xf4) {
-        want = 4;
-        lo = c == 0xf0 ? 0x90 : 0x80;
-        hi = c == 0xf4 ? 0x8f : 0xbf;
-    } else {
-        return 0;
-    }
-    if (n < want || p[1] < lo || p[1] > hi)
-        return 0;
-    for (size_t i = 2; i < want; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return want;
-}
-
-bool key_utf8(struct bytes b)
-{
-    const uint8_t *p = bytes_u8(b);
-    size_t step;
-
-    for (size_t i = 0; i < b.n; i += step) {
-        step = utf8_step(p + i, b.n - i);
-        if (step == 0)
-            return false;
-    }
-    return true;
-}
 
 bool key_reserved(struct bytes name)
 {
@@ -227,7 +184,7 @@ static int elem_check(struct ctx *ctx, const struct key_elem *e)
         return elem_too_long(ctx, "kind");
     if (e->name.n > KEY_NAME_MAX)
         return elem_too_long(ctx, "name");
-    if (!key_utf8(e->kind) || !key_utf8(e->name))
+    if (!utf8_valid(e->kind) || !utf8_valid(e->name))
         return ctx_err(ctx, ERR_INVALID,
                        "The key path element is not valid UTF-8.");
     return 0;

@@ -141,9 +141,6 @@ void key_write_value(struct buf *b, struct bytes app, struct bytes space,
 void key_path_add(struct buf *b, struct bytes kind, int64_t id,
                   struct bytes name);
 
-/* Whether the bytes are well-formed UTF-8. */
-bool key_utf8(struct bytes b);
-
 /* `__name__`: kept for the datastore itself. */
 bool key_reserved(struct bytes name);
 

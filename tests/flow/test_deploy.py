@@ -174,12 +174,21 @@ def test_an_application_that_ends_is_shown_with_its_last_lines(running):
     with pytest.raises(Failed) as e:
         running.deploy('demo', 'ends', {'x.py': 'raise KeyError("mine")\n'},
                        entrypoint={'shell': 'python x.py'})
-    assert 'exit status 1 before it listened' in str(e.value)
+    assert 'ended with exit status 1 before it listened' in str(e.value)
     assert "KeyError: 'mine'" in str(e.value)
     assert running.get().json()['text'] == 'one'
     assert [v['id'] for v in running.api(
         'GET', '/v1/apps/demo/services/default/versions')[1]['versions']
         if v['id'] == 'ends'] == []
+
+
+def test_last_words_that_are_no_text_are_shown_as_far_as_they_go(running):
+    text = 'import os\nos.write(1, b"caf\\xe9\\n")\nraise SystemExit(3)\n'
+    with pytest.raises(Failed) as e:
+        running.deploy('demo', 'latin', {'x.py': text},
+                       entrypoint={'shell': 'python x.py'})
+    assert 'caf\ufffd' in str(e.value)
+    assert running.get().json()['text'] == 'one'
 
 
 def test_an_application_that_does_not_listen_is_given_up(machine):

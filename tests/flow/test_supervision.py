@@ -142,3 +142,12 @@ def test_a_part_that_fails_again_and_again_is_called_failing(machine):
     machine.controller.wait_line(
         'process.down name=server .*\n?.*', 1)
     machine.erase()
+
+
+def test_what_is_no_text_is_answered_with_text(running):
+    """JSON knows UTF-8 alone, and a client or a program may say anything."""
+    status, answer = running.api('GET', '/v1/apps/%ff%C3')
+    assert status == 404
+    assert answer['error']['message'] == \
+        'there is no application "\ufffd\ufffd"'
+    assert running.status()['ready']

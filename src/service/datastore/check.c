@@ -2,6 +2,7 @@
  * check - what an entity must be to be stored, in the order and the words of
  * Google's stub (its typing errors included: apps' tests know them).
  */
+#include "base/utf8.h"
 #include "engine/value.h"
 #include "service/datastore/datastore_int.h"
 
@@ -25,7 +26,7 @@ static int check_name(struct ctx *ctx, struct bytes name)
         return ctx_err(ctx, ERR_INVALID,
                        "The property name is longer than %d bytes.",
                        DATASTORE_NAME_MAX);
-    if (!key_utf8(name))
+    if (!utf8_valid(name))
         return ctx_err(ctx, ERR_INVALID,
                        "The property name is not valid UTF-8.");
     return 0;
@@ -65,7 +66,7 @@ static int check_string(struct ctx *ctx, const struct entity_prop *p,
                        "Property %.*s is too long. Maximum length is %zu.",
                        BYTES_FMT(p->name), max);
     if (!is_blob(p->meaning) && p->meaning != MEANING_BYTESTRING &&
-        !key_utf8(s))
+        !utf8_valid(s))
         return ctx_err(ctx, ERR_INVALID,
                        "String property \"%.*s\" value is not valid UTF-8.",
                        BYTES_FMT(p->name));

@@ -6,6 +6,7 @@
 #include "base/errinj.h"
 #include "base/locks.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "test.h"
 
 #include <pthread.h>
@@ -649,6 +650,32 @@ static void die_says_why_and_exits(void **state)
     assert_string_equal(o.err, "no luck today\n");
 }
 
+static void what_is_no_text_is_repaired_and_the_rest_stays(void **state)
+{
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"", ""},
+        {"caf\xc3\xa9", "caf\xc3\xa9"},
+        {"caf\xe9!", "caf\xef\xbf\xbd!"},
+        {"cut \xe2\x82", "cut \xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+    };
+    struct arena a = ARENA_INIT;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bytes out = utf8_repair(&a, bytes_str(cases[i].in));
+
+        assert_true(bytes_eq_str(out, cases[i].out));
+        assert_true(utf8_valid(out));
+        assert_int_equal(utf8_valid(bytes_str(cases[i].in)),
+                         strcmp(cases[i].in, cases[i].out) == 0);
+    }
+    arena_release(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -665,6 +692,7 @@ int main(void)
         cmocka_unit_test(case_is_ignored_in_ascii_only),
         cmocka_unit_test(big_endian_numbers_sort_as_bytes),
         cmocka_unit_test(the_hash_sees_every_byte_and_the_length),
+        cmocka_unit_test(what_is_no_text_is_repaired_and_the_rest_stays),
         cmocka_unit_test(the_first_story_stands_until_cleared),
         cmocka_unit_test(time_left_is_never_negative),
         cmocka_unit_test(each_error_has_its_row),
