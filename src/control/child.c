@@ -133,7 +133,13 @@ int child_spawn(struct ctx *ctx, uv_loop_t *loop, struct child *c,
     }
     c->ours = true;
     c->start_time = proc_start_time(c->pid);
-    return watch_start(ctx, loop, c);
+    why = watch_start(ctx, loop, c);
+    if (why) { /* nobody would see its end */
+        proc_session_kill(c->pid, SIGKILL);
+        waitpid(c->pid, NULL, 0);
+        c->pid = 0;
+    }
+    return why;
 }
 
 int child_adopt(struct ctx *ctx, uv_loop_t *loop, struct child *c, pid_t pid,

@@ -19,7 +19,7 @@
 
 #include <stdlib.h>
 
-enum { SCAN_ROWS = 200, AGAIN_MS = 1000 };
+enum { SCAN_ROWS = 200, AGAIN_MS = 1000, REROUTE_MS = 5000 };
 
 struct load {
     struct control *ctl;
@@ -226,13 +226,27 @@ static void load_closed(uv_handle_t *h)
     free(l);
 }
 
+static void on_routed(struct ctx *ctx, int rc, void *arg);
+
+static void reroute_due(uv_timer_t *t)
+{
+    struct load *l = t->data;
+
+    routing_apply(l->ctl, on_routed, l);
+}
+
+/* A full disk or a missing program may be mended meanwhile: again, later. */
 static void on_routed(struct ctx *ctx, int rc, void *arg)
 {
     struct load *l = arg;
     struct control *ctl = l->ctl;
 
     (void)ctx;
-    if (rc == 0 && !ctl->stopping) {
+    if (rc && !ctl->stopping) {
+        uv_timer_start(&l->timer, reroute_due, REROUTE_MS, 0);
+        return;
+    }
+    if (!ctl->stopping) {
         ctl->loaded = true;
         process_reap_unclaimed(ctl);
         log_info(NULL, "control.loaded", "ms",
