@@ -22,12 +22,13 @@
 #include "control/retire.h"
 #include "control/routing.h"
 #include "control/server_call.h"
+#include "control/story.h"
 
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
 
-enum { FAILED_LOG_LINES = 15, TOKEN_BYTES = 24 };
+enum { FAILED_LOG_READ = 400, FAILED_LOG_LINES = 25, TOKEN_BYTES = 24 };
 
 struct deploy {
     struct control *ctl;
@@ -111,12 +112,14 @@ static void step_ticket(struct deploy *d, struct ctx *ctx)
 static int instance_story(struct ctx *ctx, struct deploy *d,
                           const struct instance *in)
 {
-    struct bytes tail =
-        files_tail(ctx->arena, in->process->log, FAILED_LOG_LINES);
+    struct arena *a = ctx->arena;
+    struct bytes tail = files_tail(a, in->process->log, FAILED_LOG_READ);
+    const char *own = arena_printf(a, "%s/app", instance_dir(d->ctl, a, d->v));
 
     return ctx_err(ctx, ERR_INVALID,
-                   "The application %s; the end of its log:\n%.*s",
-                   in->process->why, BYTES_FMT(tail));
+                   "The application %s; the end of its log:\n%s",
+                   in->process->why,
+                   story_lines(a, tail, d->ctl->root, own, FAILED_LOG_LINES));
 }
 
 static void on_instances(struct version *v, void *arg)
@@ -332,16 +335,16 @@ static json_t *complete_doc(struct control *ctl, const struct service *s,
     sodium_bin2hex(token, sizeof(token), random, sizeof(random));
     json_object_del(doc, "deployment");
     json_object_update_new(
-        doc, json_pack(
-                 "{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s}", "name",
-                 arena_printf(&a, "apps/%s/services/%s/versions/%s", s->app->id,
-                              s->id, id ? id : ""),
-                 "deploymentId", arena_printf(&a, "%" PRId64, now), "archive",
-                 archive, "archiveSize", (json_int_t)archive_size(ctl, archive),
-                 "token", token, "createTime", operation_time(&a, now), "env",
-                 "standard", "servingStatus", "SERVING", "versionUrl",
-                 arena_printf(&a, "http://%s-dot-%s-dot-%s.%s", id ? id : "",
-                              s->id, s->app->id, ctl->settings.domain)));
+        doc, json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s}", "name",
+                       arena_printf(&a, "apps/%s/services/%s/versions/%s",
+                                    s->app->id, s->id, id ? id : ""),
+                       "deploymentId", arena_printf(&a, "%" PRId64, now),
+                       "archive", archive, "archiveSize",
+                       (json_int_t)archive_size(ctl, archive), "token", token,
+                       "createTime", operation_time(&a, now), "env", "standard",
+                       "servingStatus", "SERVING", "versionUrl",
+                       arena_printf(&a, "http://%s-dot-%s-dot-%s", id ? id : "",
+                                    s->id, routing_url(ctl, &a, s->app) + 7)));
     arena_release(&a);
     return doc;
 }

@@ -232,7 +232,10 @@ static void reroute_due(uv_timer_t *t)
 {
     struct load *l = t->data;
 
-    routing_apply(l->ctl, on_routed, l);
+    if (l->ctl->stopping)
+        uv_close((uv_handle_t *)t, load_closed);
+    else
+        routing_apply(l->ctl, on_routed, l);
 }
 
 /* A full disk or a missing program may be mended meanwhile: again, later. */

@@ -250,6 +250,7 @@ static void process_started(struct process *p)
 {
     p->state = PROCESS_STARTING;
     p->why[0] = '\0';
+    p->refused = false;
     p->started = clock_mono();
     throttle_start(&p->throttle, p->started);
     process_save(p->ctl);
@@ -347,6 +348,14 @@ static void process_spawn(struct process *p)
     arena_release(&a);
 }
 
+void process_refuse(struct process *p, const char *why)
+{
+    if (p->state != PROCESS_STOPPED)
+        return; /* it runs on as it was started */
+    p->refused = true;
+    snprintf(p->why, sizeof(p->why), "%s", why);
+}
+
 void process_start(struct process *p)
 {
     if (p->state == PROCESS_STOPPED)
@@ -387,7 +396,7 @@ const char *process_state_text(const struct process *p)
     };
 
     if (p->state != PROCESS_READY && p->state != PROCESS_STOPPING &&
-        throttle_failing(&p->throttle, clock_mono()))
+        (p->refused || throttle_failing(&p->throttle, clock_mono())))
         return "failing";
     return text[p->state];
 }

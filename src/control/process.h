@@ -76,6 +76,7 @@ struct process {
     int restarts;
     bool adopted;  /* found running */
     char why[512]; /* it ended last, in words; "" */
+    bool refused;  /* what it would be started with is wrong; why tells */
     char probe_unix[108];
     int probe_port;
     int64_t started; /* clock_mono() */
@@ -93,6 +94,10 @@ void process_start(struct process *p);
 
 /* Want it stopped; init->stopped runs, later or at once. */
 void process_stop(struct process *p);
+
+/* It cannot even be started, for `why`, which its status shows until it has
+ * been. */
+void process_refuse(struct process *p, const char *why);
 
 /* What init->health found out.  `why` is NULL when it works, "" when it is to
  * be asked again, else the reason to end it. */

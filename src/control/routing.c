@@ -269,10 +269,13 @@ static void check_failed(struct routing *r, int rc, const char *why)
                        r->ctl, &a, arena_printf(&a, "%s.check", r->side->name)),
                    4);
 
-    round_fail(r, rc,
-               arena_printf(&a, "%s refuses its new configuration (%s)",
-                            r->side->name, why),
-               arena_cstr(&a, said));
+    const char *what =
+        arena_printf(&a, "%s refuses its new configuration (the check %s)",
+                     r->side->name, why);
+
+    process_refuse(side_process(r),
+                   arena_printf(&a, "%s: %.*s", what, BYTES_FMT(said)));
+    round_fail(r, rc, what, arena_cstr(&a, said));
     arena_release(&a);
 }
 

@@ -1,5 +1,6 @@
 """What runs keeps running: every process is killed in turn."""
 import os
+import re
 import signal
 import subprocess
 import time
@@ -142,6 +143,22 @@ def test_a_part_that_fails_again_and_again_is_called_failing(machine):
     machine.controller.wait_line(
         'process.down name=server .*\n?.*', 1)
     machine.erase()
+
+
+def test_what_nginx_refuses_is_told_at_once_and_tried_again(tmp_path, cache):
+    m = Machine(tmp_path / 'refused', cache, http_address='203.0.113.7')
+    m.controller = Process([CONTROLLER, '--root', m.root, '--config',
+                            m.config])
+    try:
+        first = m.controller.wait_line(r'^(\S+) .*routing.failed.*203', 30)
+        m.controller.wait_line(
+            rf'^(?!{re.escape(first.group(1))}).*routing.failed', 30)
+        nginx = m.process('nginx')
+        assert nginx['state'] == 'failing'
+        assert 'bind() to 203.0.113.7' in ' '.join(nginx['lastError'])
+        assert not m.status()['ready']
+    finally:
+        m.erase()
 
 
 def test_what_is_no_text_is_answered_with_text(running):
