@@ -25,6 +25,10 @@ SANITIZERS = {
 }
 
 
+SANITIZER_SPEAKS = re.compile(
+    r'(Address|Leak|Thread|UndefinedBehavior)Sanitizer|: runtime error: ')
+
+
 class ProcessError(AssertionError):
     """The program did not do what was awaited; carries its last lines."""
 
@@ -43,6 +47,7 @@ class Process:
         self._lines = collections.deque(maxlen=KEEP_LINES)
         self._seen = 0              # lines ever read
         self._ended = False         # the output was closed
+        self._report = []           # what a sanitizer said, from its first line
         self._changed = threading.Condition()
         self._child = subprocess.Popen(
             self.argv, cwd=cwd,
@@ -62,9 +67,12 @@ class Process:
 
     def _read(self):
         for raw in self._child.stdout:
+            line = raw.decode(errors='replace').rstrip('\n')
             with self._changed:
-                self._lines.append(raw.decode(errors='replace').rstrip('\n'))
+                self._lines.append(line)
                 self._seen += 1
+                if self._report or SANITIZER_SPEAKS.search(line):
+                    self._report = [*self._report[:200], line]
                 self._changed.notify_all()
         with self._changed:
             self._ended = True
@@ -128,6 +136,10 @@ class Process:
                 self.kill_session()
                 self._fail(f'ignored SIGTERM for {timeout} s')
         self.kill_session()
+        self._reader.join(5)
+        if self._report:
+            raise ProcessError(f'{self.name}: a sanitizer reports\n' +
+                               '\n'.join(self._report))
         return self.returncode
 
     def kill_session(self):
