@@ -91,6 +91,7 @@ METHODS = methods()
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True      # head and body are two writes
 
     def do_POST(self):
         out = answer(self.rfile.read(int(self.headers['Content-Length'])))
