@@ -1,5 +1,6 @@
 #include "config/regex.h"
 
+#include "base/buf.h"
 #include "base/log.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -48,6 +49,47 @@ void config_regex_free(struct config_regex *re)
     pcre2_match_context_free(re->limits);
     pcre2_code_free(re->code);
     free(re);
+}
+
+/* Behind the name of the group that opens at `p`, or `p` when it has none. */
+static const char *behind_name(const char *p)
+{
+    static const struct {
+        const char *open;
+        char close;
+    } forms[] = {{"(?P<", '>'}, {"(?<", '>'}, {"(?'", '\''}};
+
+    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+        size_t n = strlen(forms[i].open);
+        const char *end;
+
+        if (strncmp(p, forms[i].open, n) != 0 || strchr("=!", p[n]))
+            continue;
+        end = strchr(p + n, forms[i].close);
+        return end ? end + 1 : p;
+    }
+    return p;
+}
+
+const char *config_regex_unnamed(struct arena *a, const char *pattern)
+{
+    struct buf out = BUF_IN(a);
+    bool in_class = false;
+
+    for (const char *p = pattern; *p; p++) {
+        const char *behind = in_class ? p : behind_name(p);
+
+        buf_add_u8(&out, (uint8_t)*p);
+        if (behind != p)
+            p = behind - 1;
+        else if (*p == '\\' && p[1])
+            buf_add_u8(&out, (uint8_t) * ++p);
+        else if (*p == '[' && !in_class)
+            in_class = true;
+        else if (*p == ']')
+            in_class = false;
+    }
+    return buf_cstr(&out);
 }
 
 bool config_regex_match(const struct config_regex *re, struct bytes value)

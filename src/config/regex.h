@@ -9,7 +9,7 @@
 #ifndef CONFIG_REGEX_H
 #define CONFIG_REGEX_H
 
-#include "base/bytes.h"
+#include "base/arena.h"
 
 struct config_regex;
 
@@ -20,6 +20,13 @@ struct config_regex;
 struct config_regex *config_regex_new(const char *pattern, char *why,
                                       size_t size);
 void config_regex_free(struct config_regex *re);
+
+/*
+ * The pattern with its named groups made plain ones, "(?P<id>x)" as "(x)", in
+ * the arena: nginx makes a variable of every name, and some are its own or the
+ * platform's.  What refers to a group by its name no longer compiles.
+ */
+const char *config_regex_unnamed(struct arena *a, const char *pattern);
 
 /* Whether all of `value` matches. */
 bool config_regex_match(const struct config_regex *re, struct bytes value);

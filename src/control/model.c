@@ -1,6 +1,8 @@
 /* model - the documents of what is deployed, read into structs. */
 #include "control/model.h"
 
+#include "config/regex.h"
+
 #include <stdlib.h>
 
 /* ---- ids ---- */
@@ -77,12 +79,53 @@ static bool one_line(const char *s)
     return true;
 }
 
-static int read_handler(struct ctx *ctx, const json_t *in, size_t i,
-                        struct handler *h)
+/*
+ * The pattern as nginx gets it: naming no groups.  It has to compile alone and
+ * in the group that is put around it: "a)|(b" does only there, "(*UTF)a" not.
+ */
+static int read_url(struct ctx *ctx, struct arena *a, const json_t *in,
+                    size_t i, struct handler *h)
+{
+    const char *forms[2];
+
+    h->url = config_regex_unnamed(a, text_member(in, "urlRegex", ""));
+    forms[0] = h->url;
+    forms[1] = arena_printf(ctx->arena, "(?:%s)", h->url);
+    for (int k = 0; k < 2; k++) {
+        char why[160];
+        struct config_regex *re = config_regex_new(forms[k], why, sizeof(why));
+
+        if (!re)
+            return ctx_err(ctx, ERR_INVALID,
+                           "handlers[%zu].urlRegex \"%s\" does not compile: "
+                           "%s",
+                           i, h->url, why);
+        config_regex_free(re);
+    }
+    return 0;
+}
+
+static bool headers_fit(const json_t *headers)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)headers, name, value)
+    {
+        if (!one_line(name) || !one_line(json_string_value(value)))
+            return false;
+    }
+    return true;
+}
+
+static int read_handler(struct ctx *ctx, struct arena *a, const json_t *in,
+                        size_t i, struct handler *h)
 {
     const json_t *files = json_object_get(in, "staticFiles");
+    int rc = read_url(ctx, a, in, i, h);
 
-    h->url = text_member(in, "urlRegex", "");
+    if (rc)
+        return rc;
     h->login = login_of(text_member(in, "login", ""));
     h->unauthorized = strcmp(text_member(in, "authFailAction", ""),
                              "AUTH_FAIL_ACTION_UNAUTHORIZED") == 0;
@@ -91,10 +134,10 @@ static int read_handler(struct ctx *ctx, const json_t *in, size_t i,
     h->headers = json_object_get(files, "httpHeaders");
     h->expiration = seconds_member(files, "expiration", -1);
     if (!*h->url || !one_line(h->url) || !one_line(h->path) ||
-        !one_line(h->mime_type))
+        !one_line(h->mime_type) || !headers_fit(h->headers))
         return ctx_err(ctx, ERR_INVALID,
-                       "handlers[%zu]: urlRegex, path and mimeType are one "
-                       "line of text each",
+                       "handlers[%zu]: urlRegex, path, mimeType and every "
+                       "header are one line of text each",
                        i);
     if (files && (!h->path || *h->path == '/' || strstr(h->path, "..")))
         return ctx_err(ctx, ERR_INVALID,
@@ -115,7 +158,8 @@ static int read_handlers(struct ctx *ctx, struct version *v)
                        MODEL_HANDLERS_MAX);
     v->handlers = ARENA_ARRAY(&v->arena, struct handler, n + 1);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = read_handler(ctx, json_array_get(list, i), i, &v->handlers[i]);
+        rc = read_handler(ctx, &v->arena, json_array_get(list, i), i,
+                          &v->handlers[i]);
     v->n_handlers = n;
     return rc;
 }

@@ -299,7 +299,10 @@ static void add_login(struct buf *out, const struct handler *h)
                word[h->login]);
     if (!h->unauthorized)
         buf_add_str(out, "            error_page 401 = @login;\n");
-    buf_add_str(out, "            error_page 403 @denied;\n");
+    /* A location with pages of its own has them all. */
+    buf_add_str(out, "            error_page 403 @denied;\n"
+                     "            error_page 502 504 @down;\n"
+                     "            error_page 413 @large;\n");
 }
 
 static void add_handler(const struct control *ctl, struct buf *out,

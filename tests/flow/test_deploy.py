@@ -160,6 +160,19 @@ def test_static_files_come_from_nginx_with_their_expiration(running):
     assert running.api('GET', '/v1/apps/files')[0] == 404
 
 
+def test_a_named_group_of_a_pattern_names_nothing_of_ours(running):
+    running.deploy('names', 'v1', {**apps.server('named'), 'a.txt': 'a'},
+                   **apps.PLAIN, handlers=[
+        {'urlRegex': '/x/(?P<appscale_backend>.*)/(?<host>.*)',
+         'script': {'scriptPath': 'auto'}},
+        {'urlRegex': "/(?'user_admin'.).txt", 'staticFiles': {
+            'path': '\\1.txt', 'uploadPathRegex': '.*'}}])
+    there = running.get('/x/server/y', host='names.localhost')
+    assert (there.status_code, there.json()['text']) == (200, 'named')
+    assert running.get('/a.txt', host='names.localhost').text == 'a'
+    running.finish(running.api('DELETE', '/v1/apps/names')[1])
+
+
 def test_an_unknown_requirement_stops_the_deployment_with_its_line(running):
     files = {**apps.server('bad'),
              'requirements.txt': '# mine\nno-such-package-zz==99\n'}
@@ -212,6 +225,10 @@ def test_a_bad_version_is_refused_before_anything_starts(running):
             ({'version': 'default'}, 'reserved'),
             ({'runtime': '7'}, 'runtime is "7"'),
             ({'handlers': [{'urlRegex': '/a\n'}]}, 'handlers[0]'),
+            ({'handlers': [{'urlRegex': '/a)|(b'}]}, 'does not compile'),
+            ({'handlers': [{'urlRegex': '/a', 'staticFiles': {
+                'path': 'x', 'httpHeaders': {'X-A': 'b\nX-C: d'}}}]},
+             'handlers[0]'),
             ({'handlers': [{'urlRegex': '/a', 'staticFiles':
                             {'path': '../x'}}]}, 'must stay inside')]:
         with pytest.raises(Failed) as e:

@@ -595,9 +595,29 @@ static void expirations_add_up(void **state)
 #define TEST(f)  cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define FILES(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
 
+static void a_group_loses_its_name_and_nothing_else(void **state)
+{
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"/(?P<id>\\d+)/(?<x>.)(?'y'z)", "/(\\d+)/(.)(z)"},
+        {"(?<=a)(?<!b)(?:c)(?=d)", "(?<=a)(?<!b)(?:c)(?=d)"},
+        {"\\(?P<id>", "\\(?P<id>"},
+        {"[(?P<a>]", "[(?P<a>]"},
+        {"(?P<open", "(?P<open"},
+    };
+    struct arena a = ARENA_INIT;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_string_equal(config_regex_unnamed(&a, cases[i].in),
+                            cases[i].out);
+    arena_release(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_group_loses_its_name_and_nothing_else),
         TEST(a_bad_file_is_refused_with_place_and_reason),
         TEST(every_finding_is_listed_at_once),
         TEST(a_hundred_handlers_pass_and_one_more_does_not),
