@@ -41,12 +41,16 @@ static void list_append(struct http_conn *c)
     list->last = c;
 }
 
-/* An idle connection that was used counts as newly idle; what is being read,
- * written or awaited keeps the time at which that began. */
+/*
+ * An idle connection that was used counts as newly idle; what is being read,
+ * written or awaited keeps the time at which that began.  A client that
+ * pipelines is always reading or writing, but not the same thing: c->anew.
+ */
 static void enter(struct http_conn *c, enum http_conn_state state)
 {
-    if (c->state == state && state != HTTP_CONN_IDLE)
+    if (c->state == state && state != HTTP_CONN_IDLE && c->anew != state)
         return;
+    c->anew = HTTP_CONN_IDLE;
     list_remove(c);
     c->state = state;
     c->since = (int64_t)uv_now(&c->loop->uv) * CLOCK_MS;
@@ -206,6 +210,7 @@ static void write_rest(struct http_conn *c, uv_buf_t *v, int n_v, size_t done,
     v->base += done;
     v->len -= done;
     c->n_writing = n;
+    c->anew = HTTP_CONN_WRITING;
     c->write.data = c;
     if (uv_write(&c->write, &c->h.stream, v, (unsigned)n_v, on_written) < 0) {
         c->n_writing = 0;

@@ -54,7 +54,8 @@ struct http_conn {
     struct http_loop *loop;
     struct http_conn *prev, *next; /* in loop->conns[state] */
     enum http_conn_state state;
-    int64_t since; /* clock_mono() of entering it */
+    int64_t since; /* clock_mono() of entering it or beginning anew */
+    enum http_conn_state anew; /* what began anew since; IDLE: nothing */
 
     /* Input: in->data[at..n) is unread by the parser; the unfinished request
      * `building` started at `start`. */

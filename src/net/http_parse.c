@@ -43,6 +43,7 @@ static int on_message_begin(llhttp_t *p)
 
     c->building = http_exchange_new(c->loop);
     c->building->conn = c;
+    c->anew = HTTP_CONN_READING;
     c->building->req.peer = bytes_str(c->peer);
     c->building->req.headers = c->building->fields;
     c->head_complete = false;

@@ -329,6 +329,28 @@ static void long_heads_are_refused_whole_or_trickled(void **state)
     fixture_stop(f);
 }
 
+/* Always in the middle of a request, and none of them takes long. */
+static void a_client_that_pipelines_is_not_slow(void **state)
+{
+    struct fixture *f = fixture_start_with((struct http_server_options){
+        .idle_timeout = 300 * CLOCK_MS, .request_timeout = 300 * CLOCK_MS});
+    int64_t until = clock_mono() + 1500 * CLOCK_MS;
+    struct buf in = BUF_HEAP;
+    int fd = dial(f);
+
+    (void)state;
+    say_str(fd, "GET ");
+    while (clock_mono() < until) {
+        buf_clear(&in);
+        say_str(fd, "/a HTTP/1.1\r\n\r\nGET ");
+        assert_int_equal(atoi(hear(fd, &in, "GET /a", 1) + 9), 200);
+        usleep(20 * 1000);
+    }
+    buf_release(&in);
+    close(fd);
+    fixture_stop(f);
+}
+
 static void slow_and_idle_clients_are_ended(void **state)
 {
     struct fixture *f = fixture_start_with((struct http_server_options){
@@ -462,6 +484,7 @@ int main(void)
         cmocka_unit_test(a_client_that_expects_continue_gets_it),
         cmocka_unit_test(a_refused_client_that_still_sends_reads_the_answer),
         cmocka_unit_test(long_heads_are_refused_whole_or_trickled),
+        cmocka_unit_test(a_client_that_pipelines_is_not_slow),
         cmocka_unit_test(slow_and_idle_clients_are_ended),
         cmocka_unit_test(beyond_the_limit_the_idlest_connection_goes),
         cmocka_unit_test(an_answer_for_a_client_that_left_is_dropped),
