@@ -295,42 +295,56 @@ static int create_version(struct deploy *d, json_t **version)
 
 /* ---- 5: where it answers ---- */
 
-static const char *app_url(struct deploy *d, json_t *status)
+static const json_t *by_id(const json_t *list, const char *id)
 {
-    const json_t *app, *service;
-    size_t i, j;
+    const json_t *one;
+    size_t i;
 
-    json_array_foreach(json_object_get(status, "apps"), i, app)
+    json_array_foreach(list, i, one)
     {
-        if (strcmp(api_text(app, "id", ""), d->project) != 0)
-            continue;
-        json_array_foreach(json_object_get(app, "services"), j, service)
-        {
-            if (strcmp(api_text(service, "id", ""), d->app.service) == 0)
-                return api_text(service, "url", api_text(app, "url", NULL));
-        }
+        if (strcmp(api_text(one, "id", ""), id) == 0)
+            return one;
     }
     return NULL;
 }
 
+/* Where the service answers; *local is what also means it on this machine. */
+static const char *app_url(struct deploy *d, const json_t *status,
+                           const char **local)
+{
+    const json_t *app = by_id(json_object_get(status, "apps"), d->project);
+    const json_t *service =
+        by_id(json_object_get(app, "services"), d->app.service);
+
+    if (!service)
+        return NULL;
+    if (strcmp(d->app.service, "default") == 0)
+        *local = api_text(app, "localUrl", NULL);
+    return api_text(service, "url", api_text(app, "url", NULL));
+}
+
 static void print_result(struct deploy *d, const json_t *version)
 {
-    const char *url = api_text(version, "versionUrl", NULL);
+    const char *url = NULL, *local = NULL;
     json_t *status = NULL, *out;
 
     if (!cli_switch(d->cli, "no-promote") &&
-        api_call(d->api, "GET", &status, NULL, "/v1/platform/status") == 0 &&
-        app_url(d, status))
-        url = app_url(d, status);
+        api_call(d->api, "GET", &status, NULL, "/v1/platform/status") == 0)
+        url = app_url(d, status, &local);
+    if (!url)
+        url = api_text(version, "versionUrl", NULL);
     if (d->cli->json) {
-        out = json_pack("{s:s,s:s,s:s,s:s*}", "project", d->project, "service",
-                        d->app.service, "version", d->version, "url", url);
+        out = json_pack("{s:s,s:s,s:s,s:s*,s:s*}", "project", d->project,
+                        "service", d->app.service, "version", d->version, "url",
+                        url, "localUrl", local);
         cli_print_json(out);
         json_decref(out);
     } else if (url) {
         printf("%s%s%s version %s of %s answers at %s%s%s\n", cli_good(d->cli),
                "Deployed:", cli_plain(d->cli), d->version, d->project,
                cli_bold(d->cli), url, cli_plain(d->cli));
+        if (local)
+            printf("  and, while it is the only one here, at %s\n", local);
     } else {
         printf("Deployed: version %s of %s\n", d->version, d->project);
     }

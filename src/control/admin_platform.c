@@ -92,8 +92,10 @@ static json_t *app_json(struct admin_call *c, const struct app *app)
 
     for (struct service *s = app->services; s; s = s->next)
         json_array_append_new(list, service_json(c, s));
-    return json_pack("{s:s, s:s, s:o}", "id", app->id, "url",
-                     routing_url(c->ctl, c->ctx.arena, app), "services", list);
+    return json_pack("{s:s, s:s, s:s*, s:o}", "id", app->id, "url",
+                     routing_url(c->ctl, c->ctx.arena, app), "localUrl",
+                     routing_local_url(c->ctl, c->ctx.arena, app), "services",
+                     list);
 }
 
 static int platform_status(struct admin_call *c)

@@ -460,19 +460,6 @@ static void add_names(const struct control *ctl, struct buf *out,
     buf_release(&escaped);
 }
 
-/* The project that localhost itself means: the only one there is. */
-static const struct version *sole_version(const struct control *ctl)
-{
-    const struct app *a = ctl->model.apps;
-    const struct service *s = a ? model_service(a, "default") : NULL;
-
-    if (!a || a->next)
-        return NULL;
-    if (!s)
-        s = a->services;
-    return s ? model_serving(s) : NULL;
-}
-
 static void add_listen(const struct control *ctl, struct buf *out, bool sole)
 {
     buf_printf(out, "        listen %s:%" PRId64 "%s;\n",
@@ -487,7 +474,7 @@ static void add_version(const struct control *ctl, struct buf *out,
     const struct service *s = v->service;
 
     buf_printf(out, "\n    # %s\n    server {\n", model_name(&a, v));
-    add_listen(ctl, out, v == sole_version(ctl));
+    add_listen(ctl, out, v == routing_sole(ctl));
     add_names(ctl, out, v);
     buf_printf(out,
                "        set $appscale_app %s/%s/%s;\n"
@@ -573,7 +560,7 @@ void nginx_conf(const struct control *ctl, struct buf *out)
     add_types(out);
     add_http(ctl, out);
     add_proxy(ctl, out);
-    if (!sole_version(ctl))
+    if (!routing_sole(ctl))
         add_directory(ctl, out);
     for (struct app *app = ctl->model.apps; app; app = app->next)
         for (struct service *s = app->services; s; s = s->next)

@@ -102,6 +102,31 @@ const char *routing_url(const struct control *ctl, struct arena *a,
                         port);
 }
 
+const struct version *routing_sole(const struct control *ctl)
+{
+    const struct app *a = ctl->model.apps;
+    const struct service *s = a ? model_service(a, "default") : NULL;
+
+    if (!a || a->next)
+        return NULL;
+    if (!s)
+        s = a->services;
+    return s ? model_serving(s) : NULL;
+}
+
+const char *routing_local_url(const struct control *ctl, struct arena *a,
+                              const struct app *app)
+{
+    static const char *const reached[] = {"0.0.0.0", "127.0.0.1"};
+    const struct version *v = routing_sole(ctl);
+    const char *address = ctl->settings.http_address;
+
+    if (!v || v->service->app != app ||
+        (strcmp(address, reached[0]) != 0 && strcmp(address, reached[1]) != 0))
+        return NULL;
+    return arena_printf(a, "http://localhost:%d", (int)ctl->settings.http_port);
+}
+
 void routing_generation(const struct buf *text,
                         char out[ROUTING_GENERATION + 1])
 {

@@ -56,4 +56,13 @@ const char *routing_backend(struct arena *a, const struct version *v);
 const char *routing_url(const struct control *ctl, struct arena *a,
                         const struct app *app);
 
+/* The version that names without an application mean: that of the only
+ * application there is; NULL when there are none or several. */
+const struct version *routing_sole(const struct control *ctl);
+
+/* "http://localhost:8080" when that means `app` too, which every browser and
+ * curl resolve on this machine; else NULL.  In the arena. */
+const char *routing_local_url(const struct control *ctl, struct arena *a,
+                              const struct app *app);
+
 #endif

@@ -66,6 +66,17 @@ def test_what_a_client_may_not_say_is_stripped_and_said_by_us(running):
         b'\0\1s~demo\0\1one\0\1\0')
 
 
+def test_the_only_application_is_what_localhost_means(running):
+    port = running.settings['http_port']
+    app, = running.status()['apps']
+    assert app['url'] == f'http://demo.localhost:{port}'
+    assert app['localUrl'] == f'http://localhost:{port}'
+    assert running.get(host='localhost').json()['text'] == 'one'
+    running.api('POST', '/v1/apps', {'id': 'other'})
+    assert all('localUrl' not in a for a in running.status()['apps'])
+    running.finish(running.api('DELETE', '/v1/apps/other')[1])
+
+
 def test_every_request_has_its_own_ticket(running):
     def ticket():
         return dict(running.get().json()['headers'])['x-appengine-api-ticket']
