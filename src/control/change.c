@@ -1,6 +1,7 @@
 /*
  * change - moving traffic and taking away, the other two changes of deploy.h.
  */
+#include "base/errinj.h"
 #include "base/log.h"
 #include "control/deploy.h"
 #include "control/instance.h"
@@ -37,12 +38,17 @@ static void traffic_closed(uv_handle_t *h)
     free(h->data);
 }
 
-static void traffic_end(struct traffic *t, struct ctx *ctx, int rc)
+static void traffic_free(struct traffic *t)
 {
-    operation_end(t->op, ctx, rc, json_incref(t->service->doc));
     json_decref(t->doc_before);
     t->ctl->jobs--;
     uv_close((uv_handle_t *)&t->timer, traffic_closed);
+}
+
+static void traffic_end(struct traffic *t, struct ctx *ctx, int rc)
+{
+    operation_end(t->op, ctx, rc, json_incref(t->service->doc));
+    traffic_free(t);
 }
 
 static void on_former_gone(struct version *v, void *arg)
@@ -51,13 +57,41 @@ static void on_former_gone(struct version *v, void *arg)
     routing_apply(arg, on_ignored, NULL);
 }
 
+static void on_traffic_back(struct ctx *ctx, int rc, void *arg)
+{
+    struct traffic *t = arg;
+
+    (void)ctx;
+    (void)rc;
+    if (t->to != t->from)
+        retire(t->ctl, t->to, on_former_gone, t->ctl);
+    t->op->done = true; /* the story is there since traffic_undo() */
+    t->op->ended = clock_wall();
+    traffic_free(t);
+}
+
+/* The routes were not taken, or not recorded: back to the version before. */
+static void traffic_undo(struct traffic *t, struct ctx *ctx, int rc)
+{
+    operation_end(t->op, ctx, rc, NULL);
+    t->op->done = false; /* until everything is as it was */
+    operation_say(t->op, "Undoing");
+    json_decref(t->service->doc);
+    t->service->doc = json_incref(t->doc_before);
+    routing_apply(t->ctl, on_traffic_back, t);
+}
+
 static void on_traffic_stored(struct ctx *ctx, int rc, void *arg)
 {
     struct traffic *t = arg;
 
-    if (rc == 0 && t->from && t->from != t->to)
+    if (rc) {
+        traffic_undo(t, ctx, rc);
+        return;
+    }
+    if (t->from && t->from != t->to)
         retire(t->ctl, t->from, on_former_gone, t->ctl);
-    traffic_end(t, ctx, rc);
+    traffic_end(t, ctx, 0);
 }
 
 static void on_traffic_routed(struct ctx *ctx, int rc, void *arg)
@@ -67,10 +101,10 @@ static void on_traffic_routed(struct ctx *ctx, int rc, void *arg)
     struct server_row row;
     char *text;
 
+    if (rc == 0 && errinj("control.traffic.commit"))
+        rc = ctx_err(ctx, ERR_IO, "injected");
     if (rc) {
-        json_decref(s->doc);
-        s->doc = json_incref(t->doc_before);
-        traffic_end(t, ctx, rc);
+        traffic_undo(t, ctx, rc);
         return;
     }
     text = json_dumps(s->doc, JSON_COMPACT);

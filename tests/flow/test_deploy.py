@@ -142,6 +142,21 @@ def test_a_version_without_traffic_is_left_out_until_it_gets_some(running):
     assert running.get().json()['text'] == 'one'
 
 
+def test_traffic_that_cannot_be_recorded_stays_where_it_was(machine):
+    machine.up(APPSCALE_ERRINJ='control.traffic.commit=1')
+    machine.deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
+    deploy(machine, 'two', 'two', query='?promote=false')
+    path = '/v1/apps/demo/services/default?updateMask=split'
+    move = {'split': {'allocations': {'two': 1}}}
+    with pytest.raises(Failed) as e:
+        machine.finish(machine.api('PATCH', path, move)[1])
+    assert 'injected' in str(e.value)
+    assert machine.get().json()['text'] == 'one'
+    machine.controller.wait_line('process.stopped name=demo/default/two', 20)
+    machine.finish(machine.api('PATCH', path, move)[1])
+    assert machine.get().json()['text'] == 'two'
+
+
 def test_static_files_come_from_nginx_with_their_expiration(running):
     files = {**apps.server('static'), 'pub/a.css': 'body {}',
              'pub/b.bin': 'bytes'}
