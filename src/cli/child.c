@@ -1,10 +1,11 @@
 #include "cli/child.h"
 
+#include "base/files.h"
+
 #include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,17 +134,11 @@ void child_stop(pid_t pid, int64_t grace)
 
 /* ---- the watchman ---- */
 
-static int remove_entry(const char *path, const struct stat *st, int kind,
-                        struct FTW *at)
-{
-    return remove(path);
-}
-
 /* Those who write there are being killed at this moment, so try again. */
 static void remove_folder(const char *folder)
 {
     for (int i = 0; i < 200; i++) {
-        nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        files_remove_tree(folder);
         if (access(folder, F_OK) < 0)
             return;
         usleep(10000);

@@ -6,6 +6,7 @@
  * everything is ready.  down asks it to stop and waits for its end.
  */
 #include "base/exit.h"
+#include "base/files.h"
 #include "cli/api.h"
 #include "cli/child.h"
 #include "config/appscalefile.h"
@@ -171,16 +172,15 @@ static int read_settings(struct cli *cli, struct settings *s, const char **used)
 static int write_config(struct cli *cli, const struct settings *s,
                         const char **path)
 {
-    char *temporary;
     json_t *json = settings_json(s);
-    int rc = 0;
+    char *text = json_dumps(json, JSON_INDENT(2));
+    int rc;
 
     *path = arena_printf(&cli->arena, "%s/run/config.json", cli->root);
-    temporary = arena_printf(&cli->arena, "%s.new", *path);
-    if (json_dump_file(json, temporary, JSON_INDENT(2)) < 0 ||
-        rename(temporary, *path) < 0)
-        rc = cli_fail(cli, CLI_FAILED, "make room, or choose another --root",
-                      "cannot write %s: %s", *path, strerror(errno));
+    rc = files_replace(&cli->ctx, *path, bytes_str(text), 0644);
+    if (rc < 0)
+        cli->next = "make room, or choose another --root";
+    free(text);
     json_decref(json);
     return rc;
 }
@@ -199,25 +199,9 @@ struct up {
 /* The controller's last lines; what it dies of is there. */
 static const char *log_tail(struct up *up, int lines)
 {
-    FILE *f = fopen(up->log, "re");
-    char *text = arena_zalloc(&up->cli->arena, 4097);
-    char *at;
-    size_t n;
+    struct arena *a = &up->cli->arena;
 
-    if (!f)
-        return "";
-    if (fseek(f, -4096, SEEK_END) < 0)
-        rewind(f);
-    n = fread(text, 1, 4096, f);
-    fclose(f);
-    at = text + n;
-    if (at > text && at[-1] == '\n')
-        *--at = '\0';
-    while (at > text && lines > 0) {
-        if (*--at == '\n' && --lines == 0)
-            at++;
-    }
-    return at;
+    return arena_cstr(a, files_tail(a, up->log, lines));
 }
 
 static int controller_died(struct up *up, int status)

@@ -4,9 +4,9 @@
  */
 #include "control/admin.h"
 
+#include "base/files.h"
 #include "control/archive.h"
 #include "control/deploy.h"
-#include "control/files.h"
 #include "control/instance.h"
 #include "control/proc.h"
 #include "control/routing.h"

@@ -4,9 +4,9 @@
  */
 #include "control/admin.h"
 
+#include "base/files.h"
 #include "config/settings.h"
 #include "control/archive.h"
-#include "control/files.h"
 #include "control/proc.h"
 #include "control/routing.h"
 #include "control/server_call.h"

@@ -5,8 +5,8 @@
  */
 #include "control/archive.h"
 
+#include "base/files.h"
 #include "control/control_int.h"
-#include "control/files.h"
 #include "platform.pb.h"
 
 #include <errno.h>

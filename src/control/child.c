@@ -6,7 +6,7 @@
  */
 #include "control/child.h"
 
-#include "control/files.h"
+#include "base/files.h"
 #include "control/proc.h"
 
 #include <errno.h>

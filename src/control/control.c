@@ -10,10 +10,10 @@
 #include "control/control.h"
 
 #include "base/errinj.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "control/admin.h"
 #include "control/control_int.h"
-#include "control/files.h"
 #include "control/instance.h"
 #include "control/operation.h"
 #include "control/proc.h"

@@ -14,9 +14,9 @@
 #include "control/deploy.h"
 
 #include "base/errinj.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "control/archive.h"
-#include "control/files.h"
 #include "control/instance.h"
 #include "control/prepare.h"
 #include "control/retire.h"

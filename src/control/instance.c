@@ -1,7 +1,7 @@
 /* instance - ports, environments, and the process row of an instance. */
 #include "control/instance.h"
 
-#include "control/files.h"
+#include "base/files.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -6,10 +6,10 @@
  * the routes.  Whatever fails for one version (a build that no longer works) is
  * that version's trouble alone.
  */
+#include "base/files.h"
 #include "base/log.h"
 #include "control/archive.h"
 #include "control/control_int.h"
-#include "control/files.h"
 #include "control/instance.h"
 #include "control/operation.h"
 #include "control/prepare.h"

@@ -2,9 +2,9 @@
 #include "control/prepare.h"
 
 #include "base/errinj.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "control/archive.h"
-#include "control/files.h"
 #include "control/instance.h"
 #include "control/job.h"
 #include "control/proc.h"

@@ -10,9 +10,9 @@
 
 #include "base/errinj.h"
 #include "base/exit.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "control/control_int.h"
-#include "control/files.h"
 #include "control/proc.h"
 
 #include <errno.h>

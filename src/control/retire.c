@@ -1,9 +1,9 @@
 /* retire - drain, stop, bury. */
 #include "control/retire.h"
 
+#include "base/files.h"
 #include "base/log.h"
 #include "control/archive.h"
-#include "control/files.h"
 #include "control/instance.h"
 #include "control/prepare.h"
 #include "control/routing.h"

@@ -14,8 +14,8 @@
  */
 #include "control/routing.h"
 
+#include "base/files.h"
 #include "base/log.h"
-#include "control/files.h"
 #include "control/haproxy_ask.h"
 #include "control/job.h"
 #include "control/proc.h"

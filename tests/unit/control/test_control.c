@@ -1,7 +1,7 @@
 /* The parts of the controller that need no process: tables in, values out. */
 #include "test.h"
 
-#include "control/files.h"
+#include "base/files.h"
 #include "control/haproxy_ask.h"
 #include "control/instance.h"
 #include "control/proc.h"

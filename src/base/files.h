@@ -1,11 +1,11 @@
 /*
- * files - the few things the controller does to the file system.
+ * files - the few things a program of ours does to the file system.
  *
  * Small files on a local disk only; what is large (archives, folders of an
  * application) is done by a child or on a thread of the pool.
  */
-#ifndef CONTROL_FILES_H
-#define CONTROL_FILES_H
+#ifndef BASE_FILES_H
+#define BASE_FILES_H
 
 #include "base/buf.h"
 #include "base/ctx.h"

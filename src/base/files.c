@@ -1,5 +1,5 @@
 /* files - whole files, folders and tails. */
-#include "control/files.h"
+#include "base/files.h"
 
 #include "base/errinj.h"
 
