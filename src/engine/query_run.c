@@ -39,14 +39,18 @@ enum { BATCH_BYTES = 2000000 }; /* a batch ends once its results pass this */
 
 /* ---- results ---- */
 
-static void put_key(struct run *r, const struct plan_row *row,
+/* The key, and the group of a `whole` entity; keys and projections have an
+ * empty one. */
+static void put_key(struct run *r, const struct plan_row *row, bool whole,
                     struct buf *entity)
 {
-    struct buf key = BUF_IN(r->ctx->arena);
+    struct buf key = BUF_IN(r->ctx->arena), group = BUF_IN(r->ctx->arena);
 
     key_write_reference(&key, r->q->app, r->q->space, row->path);
     pb_put_bytes(entity, ENTITY_KEY, buf_view(&key));
-    pb_put_bytes(entity, ENTITY_GROUP, BYTES_NONE);
+    if (whole)
+        key_write_path(&group, BYTES(row->path.p, key_path_first(row->path)));
+    pb_put_bytes(entity, ENTITY_GROUP, buf_view(&group));
 }
 
 static bool is_projected(const struct query *q, struct bytes name)
@@ -91,6 +95,7 @@ static int put_cursor(struct run *r, uint32_t field)
 
 static int put_result(struct run *r, const struct candidate *c)
 {
+    bool made = r->plan->kind->fetch != stream_fetch && !r->q->keys_only;
     int rc = 0;
 
     if (c->entity.entity.p && !r->q->keys_only) {
@@ -99,13 +104,11 @@ static int put_result(struct run *r, const struct candidate *c)
         return 0;
     }
     buf_clear(&r->message);
-    put_key(r, &c->row, &r->message);
-    if (r->plan->kind->fetch != stream_fetch) {
-        if (!r->q->keys_only)
-            buf_add(&r->message, c->row.value);
-    } else if (r->q->projection.n) {
+    put_key(r, &c->row, made, &r->message);
+    if (made)
+        buf_add(&r->message, c->row.value);
+    else if (r->q->projection.n)
         rc = put_projection(r, &c->row, &r->message);
-    }
     pb_put_bytes(r->out, RESULT_RESULT, buf_view(&r->message));
     return rc;
 }
