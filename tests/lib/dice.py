@@ -154,11 +154,21 @@ class Dice(random.Random):
             q.ancestor.CopyFrom(ancestor or self.root(space))
         if self.often(0.15):
             self._kindless(q)
+        elif not ancestor and self.often(0.1):
+            self._metadata(q)
         else:
             q.kind = self.choice(KINDS[:2])
             self._conditions(q)
         self._cut(q)
         return q
+
+    def _metadata(self, q):
+        """Not __kind__: to the stub a kind is there once it was asked for."""
+        q.ClearField('ancestor')
+        q.kind = '__property__'
+        if self.often(0.3):
+            self.order(q, '__key__', Order.ASCENDING)
+        q.keys_only = self.often(0.5)
 
     def _kindless(self, q):
         if self.often(0.5):
@@ -185,16 +195,20 @@ class Dice(random.Random):
         equal = [names.pop() for _ in range(self.choice([0, 0, 0, 1, 1, 2]))]
         for name in equal:
             for _ in range(self.choice([1, 1, 1, 2])):
-                self.filter(q, name, Filter.EQUAL)
+                self.filter(q, name, self.choice(
+                    [Filter.EQUAL, Filter.EQUAL, Filter.IN]))
         unequal = None
         if self.often(0.35):
             unequal = self.choice([*names[:1], *names[:1], '__key__'])
             for op in self.sample(INEQUALITIES, self.choice([1, 1, 2])):
                 self.filter(q, unequal, op)
+        elif names and self.often(0.1):
+            self.filter(q, self.choice(names), Filter.EXISTS)
         self._orders(q, names, unequal)
         if names and self.often(0.2):
             q.property_name.extend(self.sample(names, self.choice(
                 [1, min(2, len(names))])))
+            self._group(q, unequal)
         elif self.often(0.2):
             q.keys_only = True
 
@@ -210,6 +224,13 @@ class Dice(random.Random):
             self.order(q, name)
         if self.often(0.3):
             self.order(q, '__key__')
+
+    def _group(self, q, unequal):
+        """Distinct rows, where the order given says which come first."""
+        ordered = [o.property for o in q.order]
+        if (self.often(0.4) and ordered and
+                {*ordered} == {*q.property_name} and not unequal):
+            q.group_by_property_name.extend(ordered)
 
     def _cut(self, q):
         if self.often(0.3):
