@@ -37,7 +37,7 @@ RESPONSES = {
 
 
 def seeds():
-    first, last = os.environ.get('APPSCALE_SEEDS', '1:7').split(':')
+    first, last = os.environ.get('APPSCALE_SEEDS', '1:5').split(':')
     return range(int(first), int(last))
 
 
