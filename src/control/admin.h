@@ -35,7 +35,16 @@ struct admin_route {
 extern const struct admin_route admin_app_routes[];      /* admin_apps.c */
 extern const struct admin_route admin_platform_routes[]; /* admin_platform.c */
 
+/*
+ * Listen on the socket, replacing that of a dead controller (the caller holds
+ * the lock that says it is dead).  ERR_* of the HTTP server with its story.
+ */
 int admin_start(struct ctx *ctx, struct control *ctl);
+
+/*
+ * End the HTTP server, a second at most for answers under way, and take the
+ * socket away.  May be called without admin_start().
+ */
 void admin_stop(struct control *ctl);
 
 /* Answer 200 with `o` (the reference is taken over); the call is gone. */

@@ -41,14 +41,32 @@ void archive_append(struct control *ctl, const char *name, int64_t offset,
 /* Whether an upload is complete: its checked mark is there. */
 bool archive_complete(struct control *ctl, const char *name);
 
-/* File to store; store to file; out of the store (`size` in bytes); the file
- * and its mark away. */
+/*
+ * Read an upload into rows of the store, one commit per row; fn tells.  The
+ * file stays.  A store cut short is done again from the first row: the rows of
+ * a name are the same bytes each time.
+ */
 void archive_store(struct control *ctl, const char *name, server_done_fn *fn,
                    void *arg);
+
+/*
+ * Bring an archive of `size` bytes back from the store; fn tells.  It takes its
+ * name only when every row is there: ERR_CORRUPT when one is missing.
+ */
 void archive_fetch(struct control *ctl, const char *name, int64_t size,
                    server_done_fn *fn, void *arg);
+
+/*
+ * Delete the rows of an archive of `size` bytes, all in one commit; fn tells.
+ * The caller knows that no version uses it any more.
+ */
 void archive_delete(struct control *ctl, const char *name, int64_t size,
                     server_done_fn *fn, void *arg);
+
+/*
+ * Remove the file and what there is of an unfinished one; the store keeps its
+ * rows.
+ */
 void archive_forget(struct control *ctl, const char *name);
 
 #endif

@@ -49,10 +49,19 @@ int child_spawn(struct ctx *ctx, uv_loop_t *loop, struct child *c,
 int child_adopt(struct ctx *ctx, uv_loop_t *loop, struct child *c, pid_t pid,
                 uint64_t start_time);
 
+/* Whether it was started or adopted, and has neither ended nor been forgotten.
+ */
 bool child_alive(const struct child *c);
 
-/* Signal the leader, or everybody of its session; nothing when gone. */
+/*
+ * Signal the leader; nothing when it is gone.  Goes through the pidfd, which
+ * cannot name a stranger.
+ */
 void child_signal(struct child *c, int sig);
+
+/*
+ * Signal everybody of its session; nothing when the leader's end has been told.
+ */
 void child_signal_all(struct child *c, int sig);
 
 /* Stop watching; the process goes on. */

@@ -74,6 +74,10 @@ void control_offload(struct control *ctl, void (*work)(void *arg),
 /* Lists of words for child_spec: WORDS(arena, "a", "b"). */
 #define WORDS(a_, ...)                                                         \
     control_words((a_), (const char *const[]){__VA_ARGS__, NULL})
+
+/*
+ * A NULL-terminated copy of a NULL-terminated list; the words are not copied.
+ */
 const char *const *control_words(struct arena *a, const char *const *list);
 
 /* ---- the parts (parts.c) ---- */

@@ -33,6 +33,12 @@ struct undeploy {
     struct version *version; /* NULL: all of the service */
     bool data;
 };
+
+/*
+ * Begin it.  ERR_INVALID for the version that has the traffic, and for the
+ * default service while others are there; ERR_CONFLICT during another change.
+ * What goes is drained before its processes end.
+ */
 int undeploy(struct ctx *ctx, struct control *ctl, const struct undeploy *u,
              struct operation **out);
 

@@ -86,9 +86,13 @@ struct model {
     struct app *apps;
 };
 
-/* Whether `id` may name a project, a service or a version: ERR_INVALID with
- * the rule it breaks. */
+/* Whether `id` may name a project: ERR_INVALID with the rule it breaks. */
 int model_check_project(struct ctx *ctx, const char *id);
+
+/*
+ * Whether `id` may name a service or a version; `what` says which of them, and
+ * "version" excludes Google's reserved names.  ERR_INVALID with the rule.
+ */
 int model_check_id(struct ctx *ctx, const char *what, const char *id);
 
 /*
@@ -96,22 +100,44 @@ int model_check_id(struct ctx *ctx, const char *what, const char *id);
  * names the member that is wrong.  Not in any service yet.
  */
 int model_version_new(struct ctx *ctx, json_t *doc, struct version **out);
+
+/* Free one that is in no list and whose instances are gone. */
 void model_version_free(struct version *v);
 
-/* Put in the list, in order; the documents' references are taken over. */
+/*
+ * Put an app in its place of the list.  The reference `doc` is taken over; the
+ * id is copied.
+ */
 struct app *model_app_add(struct model *m, const char *id, json_t *doc);
+
+/* The same for a service of `a`. */
 struct service *model_service_add(struct app *a, const char *id, json_t *doc);
+
+/* Put a version in its place among the service's; the list owns it now. */
 void model_version_add(struct service *s, struct version *v);
 
-/* Take out of its list.  The app and the service are freed, and must be
- * empty; the version is the caller's then. */
+/* Take an app out and free it.  It must have no services left. */
 void model_app_remove(struct model *m, struct app *a);
+
+/* Take a service out and free it.  It must have no versions left. */
 void model_service_remove(struct service *s);
+
+/*
+ * Take a version out of its list; it is the caller's then, and still knows its
+ * service.
+ */
 void model_version_remove(struct version *v);
 
-/* By id; NULL when there is none.  Draining versions are not found. */
+/* The app with this id, or NULL. */
 struct app *model_app(const struct model *m, const char *id);
+
+/* The service with this id, or NULL; `a` may be NULL. */
 struct service *model_service(const struct app *a, const char *id);
+
+/*
+ * The version with this id, or NULL; `s` may be NULL.  A draining one is passed
+ * over: its id may belong to a newer deployment.
+ */
 struct version *model_version(const struct service *s, const char *id);
 
 /* The version that gets the service's traffic, or NULL. */

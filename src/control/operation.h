@@ -40,7 +40,13 @@ int operation_begin(struct ctx *ctx, struct control *ctl, const char *app,
 /* One that a crash cut short: done, failed. */
 void operation_lost(struct control *ctl, const char *app, const char *id);
 
+/*
+ * The step it is at, as one sentence: shown to who follows it, and logged.  Cut
+ * to the room in struct operation.
+ */
 void operation_say(struct operation *op, const char *sentence);
+
+/* Add a sentence to the warnings the answer carries; it does not fail. */
 void operation_warn(struct operation *op, const char *sentence);
 
 /* The end; on rc 0 the reference `response` is taken over (NULL: {}). */
@@ -54,6 +60,7 @@ struct operation *operation_find(struct control *ctl, const char *app,
 /* The resource, a new reference. */
 json_t *operation_json(const struct operation *op);
 
+/* Free them all, ended or not; nobody may hold one any more. */
 void operations_free(struct control *ctl);
 
 /* "2026-11-22T19:40:01.123Z" for clock_wall(); in the arena. */

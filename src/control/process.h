@@ -84,6 +84,11 @@ struct process {
     struct process *next;
 };
 
+/*
+ * A stopped process at the end of the controller's list, so it is started after
+ * those made before.  The name, copied, is also that of its log; `arg` is the
+ * row's own.
+ */
 struct process *process_new(struct control *ctl,
                             const struct process_init *init, const char *name,
                             void *arg);

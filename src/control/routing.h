@@ -26,7 +26,10 @@
 
 typedef void routing_fn(struct ctx *ctx, int rc, void *arg);
 
+/* Make ctl->routing; nothing is generated before routing_apply(). */
 void routing_start(struct control *ctl);
+
+/* End it with the loop; no round may be under way. */
 void routing_end(struct control *ctl);
 
 /* Follow the model as it is now; fn runs once, on the loop, later.  On an
@@ -36,6 +39,11 @@ void routing_apply(struct control *ctl, routing_fn *fn, void *arg);
 /* Requests that run or wait in the backend of `v`; fn gets -1 when haproxy
  * does not answer. */
 typedef void routing_load_fn(int64_t requests, void *arg);
+
+/*
+ * Ask haproxy how many requests run or wait in the backend of `v`.  fn runs
+ * once, later; the version may be gone by then, only its name was kept.
+ */
 void routing_load(struct control *ctl, const struct version *v,
                   routing_load_fn *fn, void *arg);
 
@@ -45,8 +53,17 @@ enum { ROUTING_GENERATION = 16 };
 void routing_generation(const struct buf *text,
                         char out[ROUTING_GENERATION + 1]);
 
-/* The generated files; pure functions of what they are given. */
+/*
+ * Append the text of haproxy.cfg: a pure function of the model and the
+ * settings, so that equal bytes mean that nothing has to be loaded.
+ */
 void haproxy_conf(const struct control *ctl, struct buf *out);
+
+/*
+ * Append the text of nginx.conf, as pure a function as haproxy_conf().
+ * Draining versions are left out, so nginx forgets a backend before haproxy
+ * does.
+ */
 void nginx_conf(const struct control *ctl, struct buf *out);
 
 /* "p:s:v:deployment", in the arena. */

@@ -29,6 +29,11 @@ struct server_call {
     void *arg;
 };
 
+/*
+ * Send a call.  Everything in `call` but `arg` is read before it returns; `ctx`
+ * serves only to encode.  A server that cannot be reached is tried for
+ * CALL_PATIENCE (20 s) at most, or until the controller stops.
+ */
 void server_call(struct ctx *ctx, struct control *ctl,
                  const struct server_call *call);
 
@@ -48,8 +53,13 @@ void server_write(struct ctx *ctx, struct control *ctl,
                   const struct server_row *rows, size_t n, server_done_fn *fn,
                   void *arg);
 
-/* Hand every ticket of the model (and `extra`'s, when given) to the server. */
 struct version;
+
+/*
+ * Hand every ticket of the model (and `extra`'s, when given: a version that is
+ * not in the model yet) to the server, which replaces its whole table by them;
+ * fn tells.
+ */
 void server_tickets(struct ctx *ctx, struct control *ctl,
                     const struct version *extra, server_done_fn *fn, void *arg);
 
