@@ -1,3 +1,10 @@
+/*
+ * api - libcurl over the unix socket, and the words for what it says.
+ *
+ * A change is followed by asking for its Operation every POLL_MS; the change
+ * does not depend on who asks, so a command that is interrupted leaves it going
+ * on.
+ */
 #include "cli/api.h"
 
 #include <curl/curl.h>

@@ -1,3 +1,7 @@
+/*
+ * archive - walk the folder, sort the names, write them through zlib into a
+ * temporary file, and take the sum on the way.
+ */
 #include "cli/archive.h"
 
 #include <dirent.h>

@@ -1,3 +1,7 @@
+/*
+ * args - one pass over argv: each word is an option of one of the tables, the
+ * value of the last one, or an operand.
+ */
 #include "cli/args.h"
 
 #include <inttypes.h>

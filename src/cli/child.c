@@ -1,3 +1,4 @@
+/* child - fork(), the few calls that are allowed behind it, exec(). */
 #include "cli/child.h"
 
 #include "base/files.h"

@@ -33,6 +33,11 @@ struct child_watchman {
     int fd;
     pid_t pid;
 };
+
+/*
+ * Start the watchman of `folder`.  ERR_IO or ERR_UNAVAILABLE with the reason;
+ * nothing is left running then.
+ */
 int child_watchman_start(struct ctx *ctx, const char *folder,
                          struct child_watchman *out);
 

@@ -1,3 +1,9 @@
+/*
+ * cli - from argv to an exit status.
+ *
+ * Commands return 0 or ERR_* and leave the story in cli->ctx; only this file
+ * turns that into words on stderr, so every failure looks the same.
+ */
 #include "cli/cli.h"
 
 #include "config/paths.h"

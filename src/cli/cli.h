@@ -54,17 +54,28 @@ extern const struct cli_command cli_commands[];
 /* The whole program: what main() returns. */
 int cli_main(int argc, char **argv);
 
-/* A failure with its exit status and the step that helps; returns ERR_*. */
+/*
+ * The command line was not understood: ERR_INVALID with the sentence, and exit
+ * status CLI_USAGE.  What an earlier call told is replaced.
+ */
 int cli_usage(struct cli *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/*
+ * It was tried and did not work: ERR_UNAVAILABLE with the sentence, the exit
+ * status `exit`, and in `next` the step that helps (kept as a pointer; NULL:
+ * there is none).
+ */
 int cli_fail(struct cli *cli, enum cli_exit exit, const char *next,
              const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* The n-th operand, or NULL. */
 const char *cli_operand(const struct cli *cli, int n);
 
-/* The value of an option, or NULL; whether a switch was given. */
+/* The value of an option, or NULL when it was not given. */
 const char *cli_option(const struct cli *cli, const char *name);
+
+/* Whether an option was given, with or without a value. */
 bool cli_switch(const struct cli *cli, const char *name);
 
 /* Ask on the terminal; false when there is none or the answer is not yes. */
@@ -73,26 +84,88 @@ bool cli_confirm(const struct cli *cli, const char *question);
 /* Print JSON to stdout, indented, keys in order. */
 void cli_print_json(const json_t *value);
 
-/* Escape sequences, or "" without colour. */
+/*
+ * What begins bold text: an escape sequence, or "" without colour.  Static, as
+ * are the four below.
+ */
 const char *cli_bold(const struct cli *cli);
+
+/* What begins the colour of what works. */
 const char *cli_good(const struct cli *cli);
+
+/* What begins the colour of what does not. */
 const char *cli_bad(const struct cli *cli);
+
+/* What begins text that may be passed over. */
 const char *cli_dim(const struct cli *cli);
+
+/* What ends any of them. */
 const char *cli_plain(const struct cli *cli);
 
 /* ---- the commands, a file for each group ---- */
 
+/*
+ * `init`: write an AppScalefile with every setting into the current folder.
+ * One that exists is never touched: that is CLI_FAILED.
+ */
 int cli_init(struct cli *cli);
+
+/*
+ * `up`: start the controller unless it answers already, and wait until the
+ * platform is ready.  A second one changes nothing and shows the state.
+ */
 int cli_up(struct cli *cli);
+
+/*
+ * `down`: end the platform and wait for its end; with --clean its data goes
+ * too, once it has been confirmed or --yes was given.
+ */
 int cli_down(struct cli *cli);
+
+/* `status`: the controller's own view, as tables or as its JSON unchanged. */
 int cli_status(struct cli *cli);
+
+/*
+ * `deploy`: check, pack and send an application, then follow the change to its
+ * end.  Files are read before the platform is asked for, so a mistake in them
+ * is told even when it is down.
+ */
 int cli_deploy(struct cli *cli);
+
+/*
+ * `undeploy`: take a project away.  Its data stays unless --data was given and
+ * confirmed.
+ */
 int cli_undeploy(struct cli *cli);
+
+/*
+ * `logs`: the newest lines of a part of the platform or of a project, at most
+ * --lines of them; with --follow until interrupted.
+ */
 int cli_logs(struct cli *cli);
+
+/*
+ * `create-user`: make an account.  A password that is neither typed nor piped
+ * is made up and shown once.
+ */
 int cli_create_user(struct cli *cli);
+
+/*
+ * `emulator`: the services alone on loopback, in the foreground, until a signal
+ * or the end of a child.  Leaves no process and no temporary file.
+ */
 int cli_emulator(struct cli *cli);
+
+/* `version`: asks nobody, so it works without a platform. */
 int cli_version(struct cli *cli);
+
+/* `help [TOPIC]`: the list of commands, the page of one, or the settings. */
 int cli_help(struct cli *cli);
+
+/*
+ * `help config`: every row of the settings table; with --markdown the text of
+ * docs/configuration.md, so that the page cannot fall behind the table.
+ */
 int cli_help_config(struct cli *cli);
 
 #endif

@@ -1,3 +1,7 @@
+/*
+ * ignore - each pattern becomes a regular expression once; of the rules that
+ * match a path the last one counts, so they are tried from the end.
+ */
 #include "cli/ignore.h"
 
 #include "config/appyaml.h"

@@ -22,6 +22,7 @@ struct progress {
     char step[256];
 };
 
+/* Nothing runs yet.  Looks once, here, whether stderr is a terminal. */
 void progress_init(struct progress *p, bool quiet);
 
 /* The running step ends well and another begins.  "Installing (flask)" after
