@@ -1,3 +1,6 @@
+/*
+ * appscalefile - the settings table, read as a file and written as a template.
+ */
 #include "config/appscalefile.h"
 
 #include "config/node.h"

@@ -1,3 +1,7 @@
+/*
+ * appyaml - read, merge the includes, check against the tables, build the body
+ * of a versions.create call.
+ */
 #include "config/appyaml.h"
 
 #include "base/log.h"

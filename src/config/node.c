@@ -1,3 +1,9 @@
+/*
+ * node - libyaml's events, folded into a tree by recursion.
+ *
+ * A syntax error ends the reading, for what stands behind it means nothing; a
+ * duplicate key is a finding among others.
+ */
 #include "config/node.h"
 
 #include <errno.h>

@@ -76,9 +76,14 @@ bool config_node_is_null(const struct config_node *node);
  * them. */
 bool config_node_bool(const struct config_node *node, bool *out);
 
-/* Grow a map or a list. */
+/*
+ * Give a map a value: in the place of the key's old one, else at the end.  The
+ * nodes are linked in, not copied; `a` is the arena the map lives in.
+ */
 void config_node_set(struct arena *a, struct config_node *map,
                      struct config_node *key, struct config_node *value);
+
+/* Put an item before the one at `at`, which is at most list->n. */
 void config_node_insert(struct arena *a, struct config_node *list, size_t at,
                         struct config_node *item);
 

@@ -1,3 +1,4 @@
+/* paths - the first of several places that holds. */
 #include "config/paths.h"
 
 #include "base/log.h"

@@ -1,3 +1,7 @@
+/*
+ * regex - PCRE2, anchored at both ends by the compiler's own flags rather than
+ * by wrapping the pattern, which could change what it means.
+ */
 #include "config/regex.h"
 
 #include "base/buf.h"

@@ -19,6 +19,8 @@ struct config_regex;
  */
 struct config_regex *config_regex_new(const char *pattern, char *why,
                                       size_t size);
+
+/* NULL is allowed. */
 void config_regex_free(struct config_regex *re);
 
 /*

@@ -1,3 +1,4 @@
+/* runtimes - the table of families, and a look at the runtimes folder. */
 #include "config/runtimes.h"
 
 #include "base/buf.h"

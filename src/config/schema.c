@@ -1,3 +1,4 @@
+/* schema - one walk that checks a tree, one that builds its JSON. */
 #include "config/schema.h"
 
 #include "config/regex.h"
