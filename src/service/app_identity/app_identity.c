@@ -1,3 +1,7 @@
+/*
+ * app_identity - the methods: what the key signs, what the names are, and the
+ * platform's own tokens.
+ */
 #include "service/app_identity/app_identity.h"
 
 #include "base/buf.h"

@@ -26,10 +26,18 @@ enum {
     APP_IDENTITY_TOKEN_SECONDS = 60 * 60,
 };
 
-/* RPC_POOL: the first use makes a key, which takes some 100 ms. */
+/*
+ * Sign the request's bytes with the app's key; the answer names the key.
+ * RPC_POOL: the first use makes a key, which takes some 100 ms.
+ */
 int app_identity_sign(struct ctx *ctx,
                       const struct app_identity_SignForAppRequest *in,
                       struct app_identity_SignForAppResponse *out);
+
+/*
+ * The one certificate of the app's key, in PEM, to be kept by its reader for an
+ * hour at most.  RPC_POOL, for it may be the first use.
+ */
 int app_identity_certificates(
     struct ctx *ctx,
     const struct app_identity_GetPublicCertificateForAppRequest *in,
@@ -39,10 +47,21 @@ int app_identity_certificates(
 int app_identity_account_name(
     struct ctx *ctx, const struct app_identity_GetServiceAccountNameRequest *in,
     struct app_identity_GetServiceAccountNameResponse *out);
+
+/*
+ * APP.appspot.com, the name Google gives; whether there is such a bucket is not
+ * looked at.  RPC_INLINE.
+ */
 int app_identity_bucket_name(
     struct ctx *ctx,
     const struct app_identity_GetDefaultGcsBucketNameRequest *in,
     struct app_identity_GetDefaultGcsBucketNameResponse *out);
+
+/*
+ * A token over the request's scopes and an end APP_IDENTITY_TOKEN_SECONDS from
+ * now; ERR_INVALID without a scope.  Nothing is stored: its MAC is all there is
+ * to check.  RPC_INLINE.
+ */
 int app_identity_access_token(
     struct ctx *ctx, const struct app_identity_GetAccessTokenRequest *in,
     struct app_identity_GetAccessTokenResponse *out);

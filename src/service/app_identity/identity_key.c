@@ -1,3 +1,4 @@
+/* identity_key - make, store, load and use the key, over OpenSSL. */
 #include "service/app_identity/identity_key.h"
 
 #include "service/tables.h"

@@ -1,3 +1,4 @@
+/* capability - the table of packages, and the answer from it. */
 #include "service/capability/capability.h"
 
 static bool always(const struct service_env *env)

@@ -1,3 +1,7 @@
+/*
+ * datastore - what all methods share: the map of errors, the check of the app,
+ * handles, and costs.
+ */
 #include "datastore_v3.pb.h"
 #include "service/datastore/datastore_int.h"
 

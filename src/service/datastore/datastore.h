@@ -35,19 +35,72 @@ enum {
 /* ERR_* to datastore_v3.Error.ErrorCode. */
 extern const struct rpc_err_map datastore_errors[];
 
+/*
+ * Entities by key, as of one moment.  When the request allows it, what does not
+ * fit into an answer is deferred: its keys come back for another call.
+ */
 int datastore_get(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/*
+ * Store entities; an incomplete key gets its id, and the keys are answered in
+ * the request's order.  In a transaction it is only noted, and costs nothing
+ * yet.
+ */
 int datastore_put(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/*
+ * Delete by complete key; what does not exist is as good as deleted.  In a
+ * transaction as datastore_put().
+ */
 int datastore_delete(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/*
+ * Hand out a range of ids, or mark the ids of the given keys as used so that
+ * they are never handed out; never both in one request, as the sentences say.
+ */
 int datastore_allocate_ids(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/*
+ * Open a transaction of the caller's app; the handle answered cannot be
+ * guessed.
+ */
 int datastore_begin_transaction(struct ctx *ctx, struct bytes in,
                                 struct buf *out);
+
+/*
+ * Commit: ERR_CONFLICT when a group it read has changed.  The handle is of no
+ * use afterwards, whatever the outcome.
+ */
 int datastore_commit(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/* Forget a transaction; nothing has been written of it. */
 int datastore_rollback(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/* The first batch of a query.  Errors as query_run(). */
 int datastore_run_query(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/* The next batch of an open query, as of now and not as of the first. */
 int datastore_next(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/*
+ * The app's composite indexes with their states, those under deletion left out.
+ */
 int datastore_get_indices(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/*
+ * Define an index.  One asked for as READ_WRITE is built before the answer,
+ * else by the engine's own thread.  ERR_EXISTS for a shape that is there.
+ */
 int datastore_create_index(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/*
+ * Move an index to another state: only towards its deletion has any effect.
+ * WRITE_ONLY to READ_WRITE is answered and left to the builder; the rest is
+ * refused.
+ */
 int datastore_update_index(struct ctx *ctx, struct bytes in, struct buf *out);
+
+/* Stop using an index now; its rows go later, on the engine's thread. */
 int datastore_delete_index(struct ctx *ctx, struct bytes in, struct buf *out);
 
 #endif

@@ -1,3 +1,4 @@
+/* get - keys in, entities as stored out. */
 #include "service/datastore/datastore_int.h"
 
 struct get_request {

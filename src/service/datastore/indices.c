@@ -1,3 +1,7 @@
+/*
+ * indices - the four methods on composite indexes, for tools that manage them
+ * by hand and for the emulator.
+ */
 #include "service/datastore/datastore_int.h"
 
 /* An entity.CompositeIndex as an admin call sends it. */

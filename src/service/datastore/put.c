@@ -1,3 +1,7 @@
+/*
+ * put - Put and Delete: mutations read from the request, then applied at once
+ * or noted in a transaction.
+ */
 #include "service/datastore/datastore_int.h"
 
 /* A Put or a Delete: what is to be changed, and in which transaction. */

@@ -1,3 +1,4 @@
+/* query - RunQuery and Next; engine/query.h has all of the work. */
 #include "engine/query.h"
 
 #include "service/datastore/datastore_int.h"

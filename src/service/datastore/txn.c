@@ -1,3 +1,4 @@
+/* txn - a transaction's begin and end; engine/txn.h keeps it in between. */
 #include "service/datastore/datastore_int.h"
 
 int datastore_begin_transaction(struct ctx *ctx, struct bytes in,

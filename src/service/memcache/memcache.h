@@ -50,22 +50,54 @@ extern const struct rpc_err_map memcache_errors[];
 /* Source: MAX_REQUEST_SIZE of Google's stub. */
 enum { MEMCACHE_REQUEST_MAX = 32 << 20 };
 
+/*
+ * Values of the keys that are there; the others are left out of the answer.  So
+ * is a delete lock, unless the caller only peeks.
+ */
 int memcache_get(struct ctx *ctx, const struct memcache_MemcacheGetRequest *in,
                  struct memcache_MemcacheGetResponse *out);
+
+/*
+ * Store items under their policies (set, add, replace, cas): one status each,
+ * in order, so one that is refused does not fail the others.
+ */
 int memcache_set(struct ctx *ctx, const struct memcache_MemcacheSetRequest *in,
                  struct memcache_MemcacheSetResponse *out);
+
+/*
+ * Delete items: one status each.  A delete time leaves a lock that add() cannot
+ * pass until it is over.
+ */
 int memcache_delete(struct ctx *ctx,
                     const struct memcache_MemcacheDeleteRequest *in,
                     struct memcache_MemcacheDeleteResponse *out);
+
+/*
+ * Add to a decimal number, as one compare-and-swap loop.  INVALID_VALUE when
+ * what is there is none; an absent one without an initial value is NOT_CHANGED.
+ */
 int memcache_increment(struct ctx *ctx,
                        const struct memcache_MemcacheIncrementRequest *in,
                        struct memcache_MemcacheIncrementResponse *out);
+
+/* Several increments, each on its own: one status each, not atomic together. */
 int memcache_batch_increment(
     struct ctx *ctx, const struct memcache_MemcacheBatchIncrementRequest *in,
     struct memcache_MemcacheBatchIncrementResponse *out);
+
+/*
+ * Nothing the app has stored, in any namespace, is found any more: its
+ * generation is replaced, and memcached evicts the rest in time.  The figures
+ * start anew.
+ */
 int memcache_flush_all(struct ctx *ctx,
                        const struct memcache_MemcacheFlushRequest *in,
                        struct memcache_MemcacheFlushResponse *out);
+
+/*
+ * The app's own figures: hits and misses since the server's start or the last
+ * flush, items and bytes by a census of memcached's keys.
+ */
 int memcache_stats(struct ctx *ctx,
                    const struct memcache_MemcacheStatsRequest *in,
                    struct memcache_MemcacheStatsResponse *out);

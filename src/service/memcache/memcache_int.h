@@ -80,9 +80,18 @@ struct memcache_item {
     uint64_t cas;
 };
 
+/*
+ * The name of an item: a tag of app and generation, then a keyed digest of
+ * namespace and key.  No two apps and no two generations share one.
+ */
 struct memcache_name memcache_name_item(const struct memcache_app *app,
                                         uint64_t generation, struct bytes ns,
                                         struct bytes key);
+
+/*
+ * The name under which the app's generation itself is kept; that of no item,
+ * for items never have generation 0.
+ */
 struct memcache_name memcache_name_generation(const struct memcache_app *app);
 
 /* The first MEMCACHE_TAG characters of every item of the generation. */
@@ -104,10 +113,14 @@ int64_t memcache_expiry(uint32_t seconds);
 
 /*
  * Take a connection, and find the caller's app.  ERR_UNAVAILABLE during a
- * back-off.  memcache_call_end() gives the connection back when `rc` says that
- * it still works, else closes it.
+ * back-off.
  */
 int memcache_call_begin(struct ctx *ctx, struct memcache_call *c);
+
+/*
+ * Give the connection back when `rc` says that it still works, else close it;
+ * ERR_UNAVAILABLE begins or lengthens the back-off.
+ */
 void memcache_call_end(struct memcache_call *c, int rc);
 
 /* A hit of a multi-get; `value` lasts until the function returns. */
@@ -159,11 +172,18 @@ int memcache_op_get(struct ctx *ctx, struct memcache_call *c,
                     const struct memcache_key *keys, size_t n,
                     struct memcache_got *got);
 
-/* Each answers the status of its response's enum in *status. */
+/*
+ * Store one item under its policy; *status is a value of MemcacheSetResponse.
+ */
 int memcache_op_set(struct ctx *ctx, struct memcache_call *c,
                     const struct memcache_key *key,
                     const struct memcache_MemcacheSetRequest_Item *in,
                     int32_t *status);
+
+/*
+ * Delete one item, leaving a lock for `lock_seconds` (0: none); *status is a
+ * value of MemcacheDeleteResponse.
+ */
 int memcache_op_delete(struct ctx *ctx, struct memcache_call *c,
                        const struct memcache_key *key, uint32_t lock_seconds,
                        int32_t *status);
@@ -185,10 +205,17 @@ enum memcache_counted {
     MEMCACHE_NO_NUMBER,
 };
 
+/*
+ * Add to a counter, again and again until no other writer came between; flags
+ * and expiry stay.  *value is set when *what is MEMCACHE_COUNTED.
+ * ERR_UNAVAILABLE when memcached has no room.
+ */
 int memcache_op_count(struct ctx *ctx, struct memcache_call *c,
                       const struct memcache_key *key,
                       const struct memcache_MemcacheIncrementRequest *in,
                       uint64_t *value, enum memcache_counted *what);
+
+/* Replace the app's generation by a new random one. */
 int memcache_op_flush(struct ctx *ctx, struct memcache_call *c);
 
 /* ---- memcache_census.c ---- */

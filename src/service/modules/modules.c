@@ -1,3 +1,9 @@
+/*
+ * modules - find the app, the service and the version a request means, then
+ * answer or refuse.
+ *
+ * What a request leaves out is the caller's own, as in the SDKs.
+ */
 #include "service/modules/modules.h"
 
 #include "service/platform/platform.h"

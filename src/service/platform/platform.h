@@ -94,9 +94,11 @@ struct platform_app {
 int platform_app_read(struct ctx *ctx, struct platform *p, struct bytes app,
                       struct platform_app **out);
 
-/* The service or version of that id, or NULL. */
+/* The service of that id, or NULL. */
 struct platform_service *platform_service_find(const struct platform_app *a,
                                                struct bytes id);
+
+/* The version of that id, or NULL. */
 struct platform_version *platform_version_find(const struct platform_service *s,
                                                struct bytes id);
 
@@ -110,32 +112,79 @@ platform_version_default(const struct platform_service *s);
 /* An application error of this service is our code without its sign. */
 extern const struct rpc_err_map platform_errors[];
 
+/*
+ * Rows by key, as of one moment, in the request's order; an absent one is an
+ * item without a value.
+ */
 int platform_get(struct ctx *ctx, const struct platform_GetRequest *in,
                  struct platform_GetResponse *out);
+
+/*
+ * A page of a table's rows in order; `more` says whether to ask again from
+ * behind the last.
+ */
 int platform_scan(struct ctx *ctx, const struct platform_ScanRequest *in,
                   struct platform_ScanResponse *out);
+
+/*
+ * Conditions and writes, all or nothing.  A condition that does not hold is an
+ * answer that names it, not an error.
+ */
 int platform_commit(struct ctx *ctx, const struct platform_CommitRequest *in,
                     struct platform_CommitResponse *out);
+
+/*
+ * Replace the whole table of tickets; it is stored before it counts.
+ * ERR_INVALID when a token is given twice.
+ */
 int platform_set_tickets(struct ctx *ctx,
                          const struct platform_SetTicketsRequest *in,
                          struct platform_Void *out);
+
+/*
+ * Make an account, or with `replace` give one a new password.  Errors as
+ * users_create().
+ */
 int platform_create_user(struct ctx *ctx,
                          const struct platform_CreateUserRequest *in,
                          struct platform_Void *out);
+
+/* Delete an account.  Errors as users_delete(). */
 int platform_delete_user(struct ctx *ctx,
                          const struct platform_DeleteUserRequest *in,
                          struct platform_Void *out);
+
+/* All accounts, without anything of their passwords. */
 int platform_list_users(struct ctx *ctx, const struct platform_Void *in,
                         struct platform_ListUsersResponse *out);
+
+/*
+ * Check a password.  A wrong one is an answer, ok = false; it counts against
+ * the account (lockout.h), and no address is known to count against.
+ * ERR_EXHAUSTED while the account is locked.
+ */
 int platform_authenticate(struct ctx *ctx,
                           const struct platform_AuthenticateRequest *in,
                           struct platform_AuthenticateResponse *out);
+
+/*
+ * Make the app's composite indexes those of an index.yaml.  Errors as
+ * engine_indexes_set().
+ */
 int platform_set_indexes(struct ctx *ctx,
                          const struct platform_SetIndexesRequest *in,
                          struct platform_Void *out);
+
+/*
+ * Delete for good what an app has stored: entities and index rows, then its
+ * identity key, then its cache.  A call cut short may be repeated: it finds
+ * what is left.
+ */
 int platform_delete_app_data(struct ctx *ctx,
                              const struct platform_DeleteAppDataRequest *in,
                              struct platform_Void *out);
+
+/* Figures of the store, and of memcached when there is one. */
 int platform_stats(struct ctx *ctx, const struct platform_Void *in,
                    struct platform_StatsResponse *out);
 

@@ -1,3 +1,4 @@
+/* tickets - an immutable hash table, and the grace period between two. */
 #include "service/platform/tickets.h"
 
 #include <sched.h>

@@ -1,3 +1,9 @@
+/*
+ * lockout - sets of counters by a keyed hash, under one lock.
+ *
+ * An attempt counts as failed before the password is looked at, and is forgiven
+ * after it was right, so that attempts at the same time cannot pass together.
+ */
 #include "service/user/lockout.h"
 
 #include "base/clock.h"

@@ -23,6 +23,8 @@ enum lockout_kind { LOCKOUT_ACCOUNT, LOCKOUT_ADDRESS, LOCKOUT_KINDS };
 
 /* NULL when out of memory. */
 struct lockout *lockout_new(void);
+
+/* NULL is allowed; all counters are forgotten. */
 void lockout_free(struct lockout *l);
 
 /*

@@ -41,19 +41,29 @@ extern const struct rpc_err_map user_errors[];
 /* A destination is at most as long as browsers and proxies take. */
 enum { USER_URL_MAX = 2048 };
 
-/* RPC_INLINE: they touch memory only. */
+/*
+ * The address of the form, which goes on to the destination afterwards;
+ * ERR_INVALID for a destination over USER_URL_MAX bytes.  RPC_INLINE: it
+ * touches memory only.
+ */
 int user_create_login_url(struct ctx *ctx,
                           const struct user_CreateLoginURLRequest *in,
                           struct user_CreateLoginURLResponse *out);
+
+/* The same for signing out. */
 int user_create_logout_url(struct ctx *ctx,
                            const struct user_CreateLogoutURLRequest *in,
                            struct user_CreateLogoutURLResponse *out);
 
-/* The platform hands out no OAuth tokens, so none is ever valid: both answer
- * OAUTH_INVALID_REQUEST, as Google does to a request without one. */
+/*
+ * Always OAUTH_INVALID_REQUEST, as Google answers a request without a token:
+ * the platform hands out none, so none is ever valid.
+ */
 int user_get_oauth_user(struct ctx *ctx,
                         const struct user_GetOAuthUserRequest *in,
                         struct user_GetOAuthUserResponse *out);
+
+/* The same, for the same reason. */
 int user_check_oauth_signature(struct ctx *ctx,
                                const struct user_CheckOAuthSignatureRequest *in,
                                struct user_CheckOAuthSignatureResponse *out);
