@@ -1,3 +1,9 @@
+/*
+ * app - the record of each app, its namespaces, and its end.
+ *
+ * Records live as long as the engine; what is deleted is rows, and what was
+ * cached of them.
+ */
 #include "engine/engine_int.h"
 
 /* ---- the apps the engine knows ---- */

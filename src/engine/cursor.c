@@ -1,3 +1,4 @@
+/* cursor - from a CompiledCursor to a position in a plan, and back. */
 #include "engine/cursor.h"
 
 #include "engine/value.h"

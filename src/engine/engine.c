@@ -1,3 +1,7 @@
+/*
+ * engine - open, close, and the one thread that works without a caller: it
+ * builds and removes index rows and lets idle transactions go.
+ */
 #include "engine/engine_int.h"
 
 #include "base/log.h"

@@ -45,6 +45,7 @@ void engine_stop(struct engine *e);
 /* Free; no call may be running. */
 void engine_close(struct engine *e);
 
+/* The store the engine was opened over. */
 struct storage *engine_storage(const struct engine *e);
 
 /* ---- reading ---- */

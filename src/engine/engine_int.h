@@ -59,9 +59,17 @@ enum { ENGINE_APP_BUCKETS = 256 };
 /* The record of an app, made when new.  Any app id spelling. */
 struct engine_app *engine_app(struct engine *e, struct bytes app);
 
-/* Whether `space` is known to have its row; and to say so after a commit. */
+/*
+ * Whether `space` is known to have its row.  False may also mean that it was
+ * forgotten: the next write then sees to the row again.
+ */
 bool app_space_known(struct engine *e, struct engine_app *app,
                      struct bytes space);
+
+/*
+ * Say that `space` has its row, after the commit that wrote it and never
+ * before.
+ */
 void app_space_learn(struct engine *e, struct engine_app *app,
                      struct bytes space);
 
@@ -96,8 +104,11 @@ int index_set_settle(struct ctx *ctx, struct engine *e, struct engine_app *app);
  * engine.index_lock. */
 void index_set_drop(struct engine_app *app);
 
+/* Where the definition of index `id` lies in the app's partition. */
 struct storage_key index_def_key(struct arena *a, const struct engine_app *app,
                                  int64_t id);
+
+/* What lies there: the entity.CompositeIndex message, with id and state. */
 struct bytes index_def_row(struct arena *a, const struct engine_app *app,
                            const struct index_def *def);
 
@@ -135,8 +146,10 @@ struct write_plan {
 size_t write_order(struct engine_mutation *m, size_t n,
                    struct engine_mutation **order);
 
-/* The storage key of an entity, and of its group's version. */
+/* The storage key of an entity. */
 struct storage_key write_entity_key(struct arena *a, const struct key *key);
+
+/* The storage key of its group's version: what transactions compare. */
 struct storage_key write_group_key(struct arena *a, const struct key *key);
 
 /*
@@ -163,7 +176,14 @@ int write_backoff(struct ctx *ctx, int attempt);
 /* ---- transactions (txn.c) ---- */
 
 struct txn_table;
+
+/* An empty table; out of memory ends the process. */
 struct txn_table *txn_table_new(void);
+
+/*
+ * Free it and the transactions still open, of which nothing was written; no
+ * call may be running.
+ */
 void txn_table_free(struct txn_table *t);
 
 /* Let transactions that nobody works on any more go. */

@@ -1,3 +1,7 @@
+/*
+ * entity - the walk over an EntityProto, its row, and the rewriting of its
+ * users.
+ */
 #include "engine/entity.h"
 
 #include "engine/value.h"

@@ -1,3 +1,4 @@
+/* get - entities by key, those that are stored and the one that is made up. */
 #include "engine/engine_int.h"
 
 #include "engine/value.h"

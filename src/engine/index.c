@@ -1,3 +1,10 @@
+/*
+ * index - from an entity to its index rows, and from two sets of rows to the
+ * writes between them.
+ *
+ * Rows are pure functions of the entity and the definitions, so those to be
+ * deleted are computed from the old entity and never looked for.
+ */
 #include "engine/engine_int.h"
 
 #include "engine/value.h"

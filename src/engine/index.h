@@ -68,6 +68,11 @@ struct index_set {
  * index_create() or index_delete(): they wait for the older sets to go. */
 int index_set_ref(struct ctx *ctx, struct engine *e, struct bytes app,
                   const struct index_set **out);
+
+/*
+ * Give a set back, on any thread; the last one to let go of an old set frees it
+ * and wakes who waits for that.
+ */
 void index_set_unref(const struct index_set *set);
 
 /* The definitions of `kind`: a part of set->defs, *n of them. */
@@ -92,12 +97,17 @@ int index_delete(struct ctx *ctx, struct engine *e, struct bytes app,
 /* Same kind, ancestor flag and columns. */
 bool index_def_same(const struct index_def *a, const struct index_def *b);
 
-/* Append a definition as the contents of an entity.CompositeIndex of `app`, or
- * of its entity.Index; and read the latter, into the arena.  False when
- * malformed. */
+/* Append a definition as the contents of an entity.CompositeIndex of `app`. */
 void index_def_message(struct buf *out, struct bytes app,
                        const struct index_def *def);
+
+/* Append it as the contents of an entity.Index: the shape alone. */
 void index_def_write(struct buf *out, const struct index_def *def);
+
+/*
+ * Read the latter into *def, which starts zeroed; columns in the arena, names
+ * as views of the input.  False when malformed or without a kind.
+ */
 bool index_def_parse(struct arena *a, struct bytes definition,
                      struct index_def *def);
 
@@ -149,11 +159,18 @@ int index_rows_of(struct ctx *ctx, const struct index_set *set,
 size_t index_rows_diff(struct storage_batch *b, const struct index_rows *old,
                        const struct index_rows *new_);
 
-/* Row prefixes, in the arena.  KEY_PROPERTIES: kind and property; a value and
- * a path follow.  KEY_COMPOSITES: the index, and of an ancestor index the
- * ancestor's path (else empty); the values and a path follow. */
+/*
+ * The prefix of rows of KEY_PROPERTIES, in the arena: kind and property; a
+ * value and a path follow.
+ */
 struct bytes index_property_prefix(struct arena *a, struct bytes kind,
                                    struct bytes property);
+
+/*
+ * The prefix of rows of KEY_COMPOSITES, in the arena: the index, and of an
+ * ancestor index the ancestor's path (else not looked at); the values and a
+ * path follow.
+ */
 struct bytes index_composite_prefix(struct arena *a,
                                     const struct index_def *def,
                                     struct bytes ancestor);

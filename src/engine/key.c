@@ -1,3 +1,9 @@
+/*
+ * key - references to paths and back.
+ *
+ * The escaping keeps memcmp() order and makes every element end itself; that is
+ * what lets paths, values and kinds stand behind each other in a row.
+ */
 #include "engine/key.h"
 
 #include "base/utf8.h"

@@ -127,12 +127,22 @@ bool key_path_next(struct arena *a, struct bytes *path, struct key_elem *out);
 /* Bytes of the first element of an encoded path; 0 when malformed. */
 size_t key_path_first(struct bytes path);
 
-/* Append the contents of a Path, of a Reference, of a ReferenceValue group. */
+/* Append the contents of a Path message. */
 void key_write_path(struct buf *b, struct bytes path);
+
+/*
+ * Append the contents of a Reference message: fields in the order of their
+ * numbers as SDKs write them, an empty namespace left out.
+ */
 void key_write_reference(struct buf *b, struct bytes app, struct bytes space,
                          struct bytes path);
 /* Append the key as the Reference field `field`: as sent where it was. */
 void key_put_field(struct buf *b, uint32_t field, const struct key *key);
+
+/*
+ * Append the contents of a PropertyValue.ReferenceValue group; an empty
+ * namespace is left out.
+ */
 void key_write_value(struct buf *b, struct bytes app, struct bytes space,
                      struct bytes path);
 

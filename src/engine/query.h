@@ -129,15 +129,27 @@ int query_read(struct ctx *ctx, struct bytes in, struct query *q);
  */
 int query_check(struct ctx *ctx, struct query *q);
 
-/* query_normal.c: the parts of query_check() that change the query. */
+/*
+ * The first part of query_check() that changes the query (query_normal.c): its
+ * normal form.
+ */
 void query_normalise(struct ctx *ctx, struct query *q);
+
+/*
+ * The second: encode the values, sort the filters by kind, find the effective
+ * order.  ERR_INVALID for a value that cannot be encoded.
+ */
 int query_derive(struct ctx *ctx, struct query *q);
 
 /* ---- running ---- */
 
 /* The open queries of an engine (query_open.c); made and freed with it. */
 struct query_table;
+
+/* An empty table; out of memory ends the process. */
 struct query_table *query_table_new(void);
+
+/* Free it and the queries still open; NULL is allowed. */
 void query_table_free(struct query_table *t);
 
 struct query_env {
@@ -146,13 +158,18 @@ struct query_env {
 };
 
 /*
- * Answer a Query message, or a NextRequest, by appending a QueryResult to
- * `out`.  ERR_INVALID for what the caller did wrong, ERR_NEED_INDEX,
- * ERR_CONFLICT of a transaction; errors of storage_scan().  Where
- * ctx->may_wait is false ERR_WOULD_BLOCK is possible, and nothing has changed.
+ * Answer a Query message by appending a QueryResult to `out`.  ERR_INVALID for
+ * what the caller did wrong, ERR_NEED_INDEX, ERR_CONFLICT of a transaction;
+ * errors of storage_scan().  Where ctx->may_wait is false ERR_WOULD_BLOCK is
+ * possible, and nothing has changed.
  */
 int query_run(struct ctx *ctx, const struct query_env *env, struct bytes in,
               struct buf *out);
+
+/*
+ * Answer a NextRequest the same way, from the position at which the last batch
+ * of the open query ended.
+ */
 int query_next(struct ctx *ctx, const struct query_env *env, struct bytes in,
                struct buf *out);
 

@@ -1,3 +1,7 @@
+/*
+ * query_open - the table of open queries: by handle, and by age, so that the
+ * oldest goes when room is needed.
+ */
 #include "engine/query_open.h"
 
 #include "base/locks.h"

@@ -1,3 +1,7 @@
+/*
+ * query_rows - look at each row's entity as far as the query needs it, and keep
+ * the rows that still hold.
+ */
 #include "engine/query_rows.h"
 
 #include "engine/cursor.h"

@@ -1,3 +1,9 @@
+/*
+ * stream - one scan, or several that are intersected, as pages in order.
+ *
+ * A merge keeps a page of each side and leaps: whoever is behind seeks to where
+ * the furthest stands, so what no side shares is not read row by row.
+ */
 #include "engine/stream.h"
 
 enum {

@@ -1,3 +1,11 @@
+/*
+ * txn - the table of open transactions, and the work on one.
+ *
+ * Two locks: the table's, held for a look-up, and a transaction's own, held
+ * while a call works on it.  A reference is taken under the first before the
+ * second is waited for, so a transaction that is being worked on can leave the
+ * table but not the memory.
+ */
 #include "engine/engine_int.h"
 
 #include "base/errinj.h"

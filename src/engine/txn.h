@@ -47,6 +47,11 @@ int txn_begin(struct ctx *ctx, struct engine *e, const struct txn_options *o,
 /* Work on an open transaction of ctx->app; pair with txn_leave(). */
 int txn_enter(struct ctx *ctx, struct engine *e, uint64_t handle,
               struct txn **out);
+
+/*
+ * Let the next call work on it, and start its idle time anew; `t` may be gone
+ * at the return.
+ */
 void txn_leave(struct txn *t);
 
 /*

@@ -1,3 +1,4 @@
+/* value - encode, step over, decode. */
 #include "engine/value.h"
 
 #include "engine/key.h"

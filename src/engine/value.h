@@ -76,8 +76,13 @@ struct bytes value_user_id(struct arena *a, struct bytes email);
  */
 void value_fix_user(struct buf *out, struct arena *a, struct bytes pv);
 
-/* Doubles and integers by themselves: 8 bytes that keep the order. */
+/* Append an integer by itself: 8 bytes that keep the order. */
 void value_put_int64(struct buf *b, int64_t v);
+
+/*
+ * The same for a double, given by its bits: a set sign turns all of them
+ * around.
+ */
 void value_put_double(struct buf *b, uint64_t bits);
 
 #endif

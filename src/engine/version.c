@@ -1,3 +1,10 @@
+/*
+ * version - numbers that only grow, without a write for each.
+ *
+ * A stretch of the future is reserved in the store first and handed out from
+ * memory afterwards; a restart begins behind the stretch, whatever the clock
+ * says.
+ */
 #include "engine/engine_int.h"
 
 /* How far ahead of the clock versions are reserved: one commit in this time. */
