@@ -68,6 +68,10 @@ struct http_response {
     bool close; /* end the connection behind this answer */
 };
 
+/*
+ * Add a header; name and value are referenced and must live until the answer is
+ * formatted, the list grows in `a`.
+ */
 void http_add_header(struct arena *a, struct http_response *res,
                      const char *name, struct bytes value);
 
@@ -141,6 +145,7 @@ struct http_server_options {
 int http_server_start(struct ctx *ctx, const struct http_server_options *o,
                       struct http_server **out);
 
+/* The port it listens on, the free one that was found if 0 was asked for. */
 int http_server_port(const struct http_server *s);
 
 /* Send x->res.  Any thread, once per exchange; `x` is gone afterwards.  When
@@ -155,6 +160,11 @@ void http_server_stop(struct http_server *s, int64_t grace);
 struct http_server_stats {
     uint64_t accepted, open, requests, bad_requests, timeouts;
 };
+
+/*
+ * Sum the loops' counters, each read relaxed: any thread, and not of one
+ * moment.
+ */
 void http_server_stats(const struct http_server *s,
                        struct http_server_stats *out);
 

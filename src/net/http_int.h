@@ -149,25 +149,51 @@ struct http_server {
 /* The loop of this thread, or NULL. */
 extern _Thread_local struct http_loop *http_loop_self;
 
+/* Make the loop of `s`, not running yet.  ERR_IO with the reason. */
 int http_loop_init(struct ctx *ctx, struct http_loop *l, struct http_server *s);
+
+/* Free the loop and what it kept for reuse; its thread has ended. */
 void http_loop_release(struct http_loop *l);
+
+/* Run until the loop has nothing left to wait for: the body of its thread. */
 void http_loop_run(struct http_loop *l);
 
 /* While stopping: with nothing open and nothing lent out, let the loop end. */
 void http_loop_maybe_finish(struct http_loop *l);
 
-/* Hand in a socket; any thread. */
+/* Hand in a connected socket, which is the loop's from here on; any thread. */
 void http_loop_give(struct http_loop *l, int fd, const char *peer);
+
 /* Hand in an answered exchange; any thread. */
 void http_loop_answered(struct http_exchange *x);
-/* Raise one of the inbox's flags; any thread. */
+/* The inbox's flags. */
 enum http_order { HTTP_ORDER_SHED, HTTP_ORDER_STOP, HTTP_ORDER_ABORT };
+
+/* Raise one of the inbox's flags and wake the loop; any thread. */
 void http_loop_order(struct http_loop *l, enum http_order order);
 
+/*
+ * A block of at least `cap` bytes with one reference, from the loop's spare
+ * ones when there is one.  The loop's thread.
+ */
 struct http_block *http_block_new(struct http_loop *l, size_t cap);
+
+/*
+ * Let go of it; the last one keeps it for reuse or frees it.  The loop's
+ * thread, so the count needs no atomics.
+ */
 void http_block_unref(struct http_loop *l, struct http_block *b);
 
+/*
+ * An empty exchange, counted as lent out until http_exchange_free().  The
+ * loop's thread.
+ */
 struct http_exchange *http_exchange_new(struct http_loop *l);
+
+/*
+ * Take it back with its block and its arena; keeps it for reuse unless it grew
+ * large.  The loop's thread.
+ */
 void http_exchange_free(struct http_exchange *x);
 
 /* ---- http_server.c ---- */
@@ -182,6 +208,11 @@ void http_server_drain(struct http_loop *l);
 void http_conn_open(struct http_loop *l, int fd, const char *peer);
 /* Send what can be sent, and see what the connection waits for next. */
 void http_conn_go_on(struct http_conn *c);
+
+/*
+ * Begin to close; again is no error.  Freed once libuv has let go, and answers
+ * a write refers to only after that write.
+ */
 void http_conn_close(struct http_conn *c);
 /* The time of its state is over. */
 void http_conn_timeout(struct http_conn *c);
