@@ -1,3 +1,9 @@
+/*
+ * pool - a queue, and a stack of idle workers.
+ *
+ * A job goes to an idle worker directly, with a wake-up of its own; the queue
+ * is used only while there is none, so nobody is woken in vain.
+ */
 #include "rpc/pool.h"
 
 #include "base/locks.h"

@@ -29,6 +29,8 @@ bool rpc_pool_submit(struct rpc_pool *pool, struct rpc_job *job);
 struct rpc_pool_stats {
     int queued, running;
 };
+
+/* Both figures as of one moment; takes the queue's lock. */
 struct rpc_pool_stats rpc_pool_stats(struct rpc_pool *pool);
 
 /* Finish what is queued, end the threads, free. */

@@ -49,8 +49,15 @@ struct rpc_call {
 
 void rpc_table_init(struct rpc_table *t,
                     const struct rpc_service *const *services);
+
+/*
+ * The entry of a method, or NULL.  The table does not change after
+ * rpc_table_init(), so any thread may look without a lock.
+ */
 struct rpc_entry *rpc_table_find(const struct rpc_table *t,
                                  struct bytes service, struct bytes method);
+
+/* Free the table; no entry may be in use. */
 void rpc_table_release(struct rpc_table *t);
 
 /* ---- answer.c ---- */
