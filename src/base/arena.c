@@ -1,3 +1,4 @@
+/* arena - blocks in a list, the newest first; allocation moves a pointer. */
 #include "base/arena.h"
 
 #include "base/log.h"

@@ -52,8 +52,10 @@ void *arena_zalloc(struct arena *a, size_t n);
 /* A zeroed array; `size * n` is checked for overflow. */
 void *arena_array(struct arena *a, size_t size, size_t n);
 
-/* Copies that live as long as the arena. */
+/* A copy of the bytes that lives as long as the arena. */
 struct bytes arena_dup(struct arena *a, struct bytes b);
+
+/* A copy of the string that lives as long as the arena. */
 char *arena_strdup(struct arena *a, const char *s);
 
 /* The view as a C string: a copy with a NUL behind it. */
@@ -62,6 +64,8 @@ char *arena_cstr(struct arena *a, struct bytes b);
 /* A formatted C string. */
 char *arena_printf(struct arena *a, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* As arena_printf(); `ap` is used up. */
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap);
 
 /*

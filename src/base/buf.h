@@ -29,11 +29,21 @@ struct buf {
 /* Make room for `n` more bytes and return where they go (buf.n unchanged). */
 uint8_t *buf_reserve(struct buf *b, size_t n);
 
-/* Append. */
+/* Append the bytes; they must not lie in the buffer itself, which may move. */
 void buf_add(struct buf *b, struct bytes v);
+
+/* Append one byte. */
 void buf_add_u8(struct buf *b, uint8_t v);
+
+/*
+ * Append eight bytes, the highest first, so that memcmp() orders as numbers do.
+ */
 void buf_add_be64(struct buf *b, uint64_t v);
+
+/* Append a C string without its NUL. */
 void buf_add_str(struct buf *b, const char *s);
+
+/* Append formatted text without its NUL. */
 void buf_printf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

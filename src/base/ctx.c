@@ -1,3 +1,4 @@
+/* ctx - the deadline's arithmetic, and the story of a failure. */
 #include "base/ctx.h"
 
 void ctx_init(struct ctx *ctx, struct arena *arena)

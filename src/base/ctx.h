@@ -50,6 +50,7 @@ int ctx_err_at(struct ctx *ctx, const char *file, int line, enum err_code code,
 #define ctx_app_err(ctx_, code_, app_code_, ...)                               \
     ctx_err_at((ctx_), __FILE__, __LINE__, (code_), (app_code_), __VA_ARGS__)
 
+/* Forget the story, so that the next one stands. */
 void ctx_err_clear(struct ctx *ctx);
 
 /* The story if there is one, else the sentence of `code`. */

@@ -1,3 +1,9 @@
+/*
+ * errinj - a small table under a mutex, behind one relaxed flag.
+ *
+ * The mutex has no rank: a fault may be asked for under any lock, and nothing
+ * is taken under this one.
+ */
 #include "base/errinj.h"
 
 #include "base/log.h"

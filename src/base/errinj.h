@@ -18,8 +18,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/*
+ * Count a hit of the fault and say whether it fires; errinj() is the cheap way
+ * in.
+ */
 bool errinj_hit(const char *name);
+
+/*
+ * Set a fault, or set it anew.  Names are shorter than 64 bytes and at most 32
+ * are set; more ends the process.
+ */
 void errinj_set(const char *name, int64_t count, int64_t skip);
+
+/* Forget all faults; tests call it between cases. */
 void errinj_clear(void);
 
 /* Read APPSCALE_ERRINJ; a bad one ends the process with the reason. */

@@ -1,3 +1,10 @@
+/*
+ * locks - pthread locks, and the order they are taken in.
+ *
+ * A debug build remembers per thread which are held.  Checking comes before
+ * waiting, so a wrong order is told by the first run that goes there and not by
+ * the rare one that deadlocks.
+ */
 #include "base/locks.h"
 
 #include "base/log.h"

@@ -41,9 +41,19 @@ struct lock {
     enum lock_rank rank;
 };
 
+/* Make a lock of a rank; it must not move from here on. */
 void lock_init(struct lock *l, enum lock_rank rank);
+
+/* The end of a lock that nobody holds. */
 void lock_release(struct lock *l);
+
+/*
+ * Wait for the lock.  In a debug build, taking against the order is a BUG,
+ * whether or not it would have blocked this time.
+ */
 void lock_take(struct lock *l);
+
+/* Let go; in any order, by the thread that took it. */
 void lock_drop(struct lock *l);
 
 /* Locks of one rank (shards) may be taken together in rising address. */
@@ -58,11 +68,22 @@ struct rwlock {
     struct lock mark; /* stands for it in the order; never taken itself */
 };
 
+/* Make one of a rank; it must not move from here on. */
 void rwlock_init(struct rwlock *l, enum lock_rank rank);
+
+/* The end of one that nobody holds. */
 void rwlock_release(struct rwlock *l);
+
+/* Wait to share it; checked against the order like any lock. */
 void rwlock_share(struct rwlock *l);
-bool rwlock_try_share(struct rwlock *l); /* false: it would have to wait */
+
+/* Share it now; false when it would have to wait. */
+bool rwlock_try_share(struct rwlock *l);
+
+/* Wait to have it alone. */
 void rwlock_take(struct rwlock *l);
-void rwlock_drop(struct rwlock *l); /* either way */
+
+/* Let go, whichever way it was taken. */
+void rwlock_drop(struct rwlock *l);
 
 #endif

@@ -1,3 +1,7 @@
+/*
+ * log - a line is put together on the stack and leaves in one write(), so lines
+ * of several threads and processes do not mix.
+ */
 #include "base/log.h"
 
 #include "base/ctx.h"

@@ -27,11 +27,16 @@ enum { LOG_LINE_MAX = 4096 };
 /* Lines below `level` are dropped; LOG_INFO at start. */
 void log_set_level(enum log_level level);
 
-/* A number or a view as a log value; valid until the end of the statement's
- * line has been written (a small ring per thread). */
+/*
+ * A number as a log value; valid until the end of the statement's line has been
+ * written.  A ring of 16 per thread: more than any event has pairs.
+ */
 const char *log_int(int64_t v);
+
+/* A view as a log value, from the same ring; cut at 511 bytes. */
 const char *log_bytes(struct bytes b);
 
+/* Write one line; the macros below end the pairs with their NULL. */
 void log_line(enum log_level level, const struct ctx *ctx, const char *event,
               ...) __attribute__((sentinel));
 
@@ -43,6 +48,10 @@ void log_line(enum log_level level, const struct ctx *ctx, const char *event,
 /* Startup cannot go on: the sentence, and exit(1). */
 void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
+/*
+ * Our own mistake: the place and the sentence to stderr, and abort(), which
+ * leaves a core.  By way of BUG().
+ */
 void bug_at(const char *file, int line, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
 #define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)

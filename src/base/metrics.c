@@ -1,3 +1,4 @@
+/* metrics - the table's values, and Prometheus' text. */
 #include "base/metrics.h"
 
 #include <inttypes.h>

@@ -30,8 +30,13 @@ enum metric {
         METRICS,
 };
 
+/* Add `n`, which may be negative for a gauge. */
 void metric_add(enum metric m, int64_t n);
+
+/* Set a gauge; the last of several threads wins. */
 void metric_set(enum metric m, int64_t v);
+
+/* The value now; two figures read one after the other are of two moments. */
 int64_t metric_get(enum metric m);
 
 /*
@@ -45,7 +50,10 @@ struct metric_histogram {
     uint64_t sum;
 };
 
+/* Count one duration; a negative one (a clock's) counts as 0. */
 void metric_observe(struct metric_histogram *h, int64_t us);
+
+/* How many durations were counted. */
 uint64_t metric_count(const struct metric_histogram *h);
 
 /* All rows of the table in the text format; names get the prefix
@@ -53,12 +61,17 @@ uint64_t metric_count(const struct metric_histogram *h);
 void metrics_write(struct buf *out);
 
 /*
- * One histogram: `labels` is what stands between the braces, as
- * `service="datastore_v3",method="Get"`.  The caller writes the "# TYPE" line
- * once (metrics_write_type).
+ * The "# HELP" and "# TYPE" lines that stand once above all histograms of a
+ * name.
  */
 void metrics_write_type(struct buf *out, const char *name, const char *kind,
                         const char *sentence);
+
+/*
+ * One histogram: `labels` is what stands between the braces, as
+ * `service="datastore_v3",method="Get"`.  Buckets are cumulative and in
+ * seconds, as Prometheus wants them.
+ */
 void metrics_write_histogram(struct buf *out, const char *name,
                              const char *labels,
                              const struct metric_histogram *h);

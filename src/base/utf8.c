@@ -1,3 +1,4 @@
+/* utf8 - the well-formed sequences, byte by byte. */
 #include "base/utf8.h"
 
 #include "base/buf.h"
