@@ -1,3 +1,4 @@
+/* page - rows gathered into a page, in the arena, until one of the limits. */
 #include "storage/page.h"
 
 enum { PAGE_MIN = 32 }; /* rows; most scans want no more */

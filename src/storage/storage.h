@@ -148,15 +148,22 @@ struct storage_batch {
         .arena = (arena_)                                                      \
     }
 
+/* Condition: the key exists with exactly this value. */
 void storage_batch_require(struct storage_batch *b, struct storage_key key,
                            struct bytes value);
+
+/* Condition: the key does not exist. */
 void storage_batch_require_absent(struct storage_batch *b,
                                   struct storage_key key);
 /* What storage_get() said of the key must still be true. */
 void storage_batch_require_same(struct storage_batch *b, struct storage_key key,
                                 const struct storage_value *seen);
+
+/* Write the value, whether or not the key exists. */
 void storage_batch_put(struct storage_batch *b, struct storage_key key,
                        struct bytes value);
+
+/* Delete the key; one that does not exist is no error. */
 void storage_batch_delete(struct storage_batch *b, struct storage_key key);
 
 /*
@@ -191,6 +198,8 @@ struct storage_options {
  */
 int storage_open(struct ctx *ctx, const struct storage_options *o,
                  struct storage **st);
+
+/* Close and free, after every call has returned.  NULL is allowed. */
 void storage_close(struct storage *st);
 
 /* The name of the backend, as "rocksdb". */

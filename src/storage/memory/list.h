@@ -25,22 +25,31 @@ struct list {
     size_t bytes; /* keys and values */
 };
 
+/*
+ * An empty list.  The seed of its heights is fixed, so a run of tests repeats.
+ */
 void list_init(struct list *l);
+
+/* Free all rows; the list is zeroed. */
 void list_release(struct list *l);
 
 /* The row with `key`, or NULL. */
 struct list_node *list_find(const struct list *l, struct storage_key key);
 
-/* The first row at or after `key`, the last one before it; or NULL. */
+/* The first row at or after `key`, or NULL. */
 struct list_node *list_at_or_after(const struct list *l,
                                    struct storage_key key);
+
+/* The last row before `key`, or NULL. */
 struct list_node *list_before(const struct list *l, struct storage_key key);
 
 /* The last row of `partition`, or of one before it; or NULL. */
 struct list_node *list_last(const struct list *l, struct bytes partition);
 
-/* Write a copy of the row, replacing the old value; take the row out. */
+/* Write a copy of the row, replacing the old value. */
 void list_put(struct list *l, struct storage_key key, struct bytes value);
+
+/* Take the row out and free it; nothing when there is none. */
 void list_delete(struct list *l, struct storage_key key);
 
 #endif

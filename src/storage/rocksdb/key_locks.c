@@ -1,3 +1,9 @@
+/*
+ * key_locks - buckets of held keys, and behind each key who waits for it.
+ *
+ * A key is handed over, not freed: its next holder has it before it wakes up,
+ * so nobody who comes later can slip in between.
+ */
 #include "storage/rocksdb/key_locks.h"
 
 #include <errno.h>

@@ -33,7 +33,10 @@ struct key_set {
     pthread_cond_t granted;
 };
 
+/* All keys free. */
 void key_locks_init(struct key_locks *l);
+
+/* The end; no key may be held. */
 void key_locks_release(struct key_locks *l);
 
 /*
@@ -42,6 +45,11 @@ void key_locks_release(struct key_locks *l);
  */
 int key_locks_take(struct ctx *ctx, struct key_locks *l, uint64_t *hashes,
                    size_t n, struct key_set *set);
+
+/*
+ * Let go of the whole set: each key goes straight to who has waited longest for
+ * it.
+ */
 void key_locks_drop(struct key_locks *l, struct key_set *set);
 
 #endif

@@ -32,15 +32,30 @@ struct rocks {
     uint64_t commits, conflicts; /* atomic */
 };
 
+/* The store as this backend's; BUG when it is another's. */
 struct rocks *rocks_of(struct storage *st);
 
-/* The three operations, as storage_backend.h says. */
+/*
+ * storage_get() of this backend: row by row, by way of the cache, when the
+ * stamps say that the rows were of one moment; else from a snapshot.
+ */
 int rocks_get(struct ctx *ctx, struct storage *st,
               const struct storage_key *keys, size_t n,
               struct storage_value *out);
+
+/*
+ * storage_scan() of this backend: always RocksDB itself, for the row cache does
+ * not know which rows are absent between two.
+ */
 int rocks_scan(struct ctx *ctx, struct storage *st, struct bytes partition,
                const struct storage_range *range, enum storage_dir dir,
                size_t limit, struct storage_page *page);
+
+/*
+ * storage_commit() of this backend: hold the keys, check, write and sync, set
+ * the cache right, let go.  Always waits, so it is ERR_WOULD_BLOCK on a network
+ * loop.
+ */
 int rocks_commit(struct ctx *ctx, struct storage *st,
                  const struct storage_batch *b, size_t *failed);
 
@@ -50,6 +65,10 @@ int rocks_commit(struct ctx *ctx, struct storage *st,
  * failed.
  */
 int rocks_enter(struct ctx *ctx, struct rocks *r);
+
+/*
+ * The end of what rocks_enter() began; iterators and snapshots are gone by now.
+ */
 void rocks_leave(struct rocks *r);
 
 /*

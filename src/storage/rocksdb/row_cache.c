@@ -1,3 +1,9 @@
+/*
+ * row_cache - 64 shards of entries in order of use, and the stamps.
+ *
+ * Stamps are sequentially consistent: a reader that saw the new row in RocksDB
+ * must not see the old stamp afterwards.
+ */
 #include "storage/rocksdb/row_cache.h"
 
 #include "base/locks.h"

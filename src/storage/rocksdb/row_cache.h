@@ -41,13 +41,17 @@ struct row_cache;
 
 /* `max_bytes` bounds keys, values and the entries' own size. */
 struct row_cache *row_cache_new(size_t max_bytes);
+
+/* No call may be running; NULL is allowed. */
 void row_cache_free(struct row_cache *c);
 
 /* The hash by which the cache, its stamps and the key locks know a key. */
 uint64_t row_cache_hash(struct storage_key key);
 
-/* The stamp of a key now; whether one is quiet. */
+/* The stamp of a key now. */
 uint64_t row_cache_stamp(const struct row_cache *c, uint64_t hash);
+
+/* Whether a stamp was taken while no commit had one of its keys in hand. */
 bool row_cache_quiet(uint64_t stamp);
 
 /* Look up a key whose stamp was quiet a moment ago.  false: not known. */
@@ -59,11 +63,17 @@ void row_cache_fill(struct row_cache *c, uint64_t hash, struct storage_key key,
                     uint64_t stamp, const struct storage_value *v);
 
 /*
- * The two ends of a commit.  `hashes` are those of its writes, in their order.
- * Between them the caller has the keys to itself (key_locks).  `written` says
- * whether the rows are now in RocksDB.
+ * The beginning of a commit: makes the stamps of its writes busy.  `hashes` are
+ * those of its writes, in their order.  Until row_cache_end() the caller has
+ * the keys to itself (key_locks).
  */
 void row_cache_begin(struct row_cache *c, const uint64_t *hashes, size_t n);
+
+/*
+ * The end of it, with the same hashes.  `written` says whether the rows are now
+ * in RocksDB; rows are set right first, then their stamps become quiet, never
+ * the other way round.
+ */
 void row_cache_end(struct row_cache *c, const uint64_t *hashes,
                    const struct storage_write *writes, size_t n, bool written);
 
@@ -73,6 +83,10 @@ void row_cache_end(struct row_cache *c, const uint64_t *hashes,
  */
 void row_cache_clear(struct row_cache *c);
 
+/*
+ * Append the sums over all shards as "name value" lines; each shard is of its
+ * own moment.
+ */
 void row_cache_stats(struct row_cache *c, struct buf *out);
 
 #endif

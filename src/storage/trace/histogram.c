@@ -1,3 +1,7 @@
+/*
+ * histogram - buckets of an eighth of a power of two; below 16 us each
+ * microsecond has its own.
+ */
 #include "storage/trace/histogram.h"
 
 #define US_MAX ((INT64_C(1) << 31) - 1)

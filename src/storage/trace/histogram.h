@@ -16,6 +16,10 @@ struct histogram {
     uint64_t buckets[HISTOGRAM_BUCKETS];
 };
 
+/*
+ * Count one duration in microseconds; what lies outside of 0 to 2^31 - 1 counts
+ * as the nearer end.  The caller's lock.
+ */
 void histogram_add(struct histogram *h, int64_t us);
 
 /* The time that `percent` of all stayed within; 0 when there are none. */
