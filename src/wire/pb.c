@@ -1,3 +1,4 @@
+/* pb - tags, varints and lengths; every step is checked against the end. */
 #include "wire/pb.h"
 
 enum { GROUP_DEPTH_MAX = 100 };

@@ -46,10 +46,21 @@ bool pb_next(struct pb_reader *r);
 /* The value of the first field `field` of a kind in `in`; false when absent. */
 bool pb_find_bytes(struct bytes in, uint32_t field, struct bytes *out);
 
+/* Append a varint, 1 to 10 bytes; a negative number is given as its 64 bits. */
 void pb_put_varint(struct buf *b, uint64_t v);
+
+/*
+ * Append a tag alone, for a group or for contents that follow piece by piece.
+ */
 void pb_put_tag(struct buf *b, uint32_t field, enum pb_kind kind);
-void pb_put_u64(struct buf *b, uint32_t field, uint64_t v); /* varint */
+
+/* Append a varint field. */
+void pb_put_u64(struct buf *b, uint32_t field, uint64_t v);
+
+/* Append a field of eight bytes, little-endian. */
 void pb_put_fixed64(struct buf *b, uint32_t field, uint64_t v);
+
+/* Append a field of bytes, a string or an embedded message. */
 void pb_put_bytes(struct buf *b, uint32_t field, struct bytes v);
 
 /* Bytes a varint takes. */

@@ -1,3 +1,4 @@
+/* wire - upb's tables from the descriptors, and its memory from ctx->arena. */
 #include "wire/wire.h"
 
 #include "base/log.h"

@@ -62,11 +62,21 @@ const char *wire_type_name(enum wire_type type);
 #define WIRE_MUT(m_)  ((upb_Message *)(void *)(m_))
 #define WIRE_VIEW(b_) upb_StringView_FromDataAndSize((b_).p, (b_).n)
 
+/*
+ * upb's view of ctx->arena, made at the first use; whatever upb allocates goes
+ * when that arena does.
+ */
 upb_Arena *wire_arena(struct ctx *ctx);
+
+/* The message in a field, made empty when it is not set yet. */
 void *wire_mut_message(struct ctx *ctx, void *m, enum wire_field f,
                        enum wire_type type);
+
+/* A new, empty message at the end of a repeated field. */
 void *wire_add_message(struct ctx *ctx, void *m, enum wire_field f,
                        enum wire_type type);
+
+/* Append a value to a repeated field; a string is referenced, not copied. */
 void wire_array_add(struct ctx *ctx, void *m, enum wire_field f,
                     upb_MessageValue v);
 
