@@ -61,7 +61,7 @@ struct engine_app *engine_app(struct engine *e, struct bytes app);
 
 /*
  * Whether `space` is known to have its row.  False may also mean that it was
- * forgotten: the next write then sees to the row again.
+ * forgotten: the next write then puts the row again, which changes nothing.
  */
 bool app_space_known(struct engine *e, struct engine_app *app,
                      struct bytes space);

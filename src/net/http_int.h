@@ -225,6 +225,7 @@ void http_conn_refuse(struct http_conn *c, int status);
 
 /* ---- http_parse.c ---- */
 
+/* Make the connection's parser ready for its first request. */
 void http_parse_init(struct http_conn *c);
 /* Turn in->data[at..n) into requests until it is used up or the connection
  * has as many pending as it may. */

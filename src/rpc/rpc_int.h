@@ -47,6 +47,10 @@ struct rpc_call {
 
 /* ---- table.c ---- */
 
+/*
+ * Build the table, before any thread looks into it.  A method that is there
+ * twice, or a row that is not complete, is a BUG.
+ */
 void rpc_table_init(struct rpc_table *t,
                     const struct rpc_service *const *services);
 
