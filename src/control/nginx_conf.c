@@ -152,11 +152,19 @@ static void add_proxy(const struct control *ctl, struct buf *out)
 {
     struct arena a = ARENA_INIT;
 
+    /*
+     * haproxy twice, for one more try of a request without side effects that
+     * was in the hands of a dying instance (502).  Not more than one: a request
+     * that kills its instance shall not kill the next ten.
+     */
     buf_printf(out,
                "    upstream edge {\n"
-               "        server unix:%s max_fails=0;\n"
+               "        server unix:%1$s max_fails=0;\n"
+               "        server unix:%1$s max_fails=0;\n"
                "        keepalive 32;\n"
-               "    }\n",
+               "    }\n"
+               "    proxy_next_upstream error http_502;\n"
+               "    proxy_next_upstream_tries 2;\n",
                control_path(ctl, &a, "run/haproxy.sock"));
     buf_printf(out,
                "    proxy_http_version 1.1;\n"
