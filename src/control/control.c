@@ -150,6 +150,14 @@ bool control_ready(const struct control *ctl)
            ctl->nginx->state == PROCESS_READY;
 }
 
+void control_note_ready(const struct control *ctl)
+{
+    if (control_ready(ctl))
+        log_info(NULL, "control.ready", "http_port",
+                 log_int(ctl->settings.http_port), "ms",
+                 log_int((clock_mono() - ctl->started) / CLOCK_MS));
+}
+
 /* ---- start ---- */
 
 static int take_lock(struct ctx *ctx, struct control *ctl)

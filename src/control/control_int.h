@@ -64,6 +64,10 @@ void control_shutdown(struct control *ctl);
 /* Whether requests can be served: all parts ready, the model loaded. */
 bool control_ready(const struct control *ctl);
 
+/* Log that the platform is ready, if it is: called by whatever may have been
+ * the last thing missing, a part or the routes. */
+void control_note_ready(const struct control *ctl);
+
 /*
  * Run `work` on the pool, then `done` on the loop; both get `arg`.  For what
  * waits for the disk.

@@ -254,6 +254,7 @@ static void on_routed(struct ctx *ctx, int rc, void *arg)
         process_reap_unclaimed(ctl);
         log_info(NULL, "control.loaded", "ms",
                  log_int((clock_mono() - ctl->started) / CLOCK_MS));
+        control_note_ready(ctl);
     }
     uv_close((uv_handle_t *)&l->timer, load_closed);
 }

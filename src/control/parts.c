@@ -120,10 +120,7 @@ static int nginx_setup(struct ctx *ctx, struct process *p,
 
 static void part_ready(struct process *p)
 {
-    if (control_ready(p->ctl))
-        log_info(NULL, "control.ready", "http_port",
-                 log_int(p->ctl->settings.http_port), "ms",
-                 log_int((clock_mono() - p->ctl->started) / CLOCK_MS));
+    control_note_ready(p->ctl);
 }
 
 const struct process_init part_server = {

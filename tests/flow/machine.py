@@ -75,6 +75,11 @@ class Machine:
         self.controller.wait_line('control.loaded', 30)
         return self
 
+    def ready(self):
+        """Wait until every part is; the status then."""
+        self.controller.wait_line('control.ready', 30)
+        return self.status()
+
     def down(self):
         """As SIGTERM does it: in order; its exit status."""
         if self.controller is None:
