@@ -9,11 +9,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith("/slow"):
             time.sleep(1)
-        if self.path.startswith("/die-once"):
-            marker = os.path.join(os.environ["HOME"], self.path[1:])
-            if not os.path.exists(marker):
-                open(marker, "w").close()
-                os._exit(9)
         body = json.dumps({"text": "TEXT", "pid": os.getpid(),
                            "path": self.path, "env": dict(os.environ),
                            "headers": self.headers.items()}).encode()
