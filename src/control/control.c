@@ -15,6 +15,7 @@
 #include "control/admin.h"
 #include "control/control_int.h"
 #include "control/instance.h"
+#include "control/job.h"
 #include "control/operation.h"
 #include "control/proc.h"
 #include "control/retire.h"
@@ -342,20 +343,17 @@ static void on_stop_wait(uv_timer_t *t)
     stop_next(t->data);
 }
 
+/*
+ * Nothing is awaited any more.  A change that is still under way is left as a
+ * crash would leave it, and the next controller ends it: one way to get that
+ * right instead of two.
+ */
 static void control_end(struct control *ctl)
 {
     process_reap_unclaimed(ctl);
     admin_stop(ctl);
-    routing_end(ctl);
-    http_client_free(ctl->http);
-    uv_close((uv_handle_t *)&ctl->chore, NULL);
-    uv_close((uv_handle_t *)&ctl->term, NULL);
-    uv_close((uv_handle_t *)&ctl->interrupt, NULL);
-    for (struct process *p = ctl->processes, *next; p; p = next) {
-        next = p->next;
-        process_free(p);
-    }
     log_info(NULL, "control.stopped");
+    uv_stop(&ctl->loop);
 }
 
 /* Instances go together: nobody can reach them any more. */
@@ -404,6 +402,7 @@ void control_shutdown(struct control *ctl)
     log_info(NULL, "control.stopping");
     ctl->stopping = true;
     uv_timer_stop(&ctl->chore);
+    jobs_close();
     stop_next(ctl);
 }
 
@@ -464,36 +463,17 @@ static int control_start(struct ctx *ctx, struct control *ctl,
     return rc;
 }
 
-static void free_model(struct control *ctl)
-{
-    struct model *m = &ctl->model;
-
-    while (m->apps) {
-        while (m->apps->services) {
-            struct service *s = m->apps->services;
-
-            while (s->versions) {
-                struct version *v = s->versions;
-
-                model_version_remove(v);
-                model_version_free(v);
-            }
-            model_service_remove(s);
-        }
-        model_app_remove(m, m->apps);
-    }
-}
-
 int control_run(const struct control_options *o)
 {
-    struct control ctl = {.root = o->root,
-                          .programs = o->programs,
-                          .runtimes = o->runtimes,
-                          .started = clock_mono()};
+    static struct control ctl; /* goes with the process, as all it holds */
     struct arena a = ARENA_INIT;
     struct ctx ctx;
     int rc;
 
+    ctl = (struct control){.root = o->root,
+                           .programs = o->programs,
+                           .runtimes = o->runtimes,
+                           .started = clock_mono()};
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     if (sodium_init() < 0)
@@ -507,10 +487,5 @@ int control_run(const struct control_options *o)
         die("appscale-controller: %s", ctx_err_text(&ctx, rc));
     arena_release(&a);
     uv_run(&ctl.loop, UV_RUN_DEFAULT);
-    uv_loop_close(&ctl.loop);
-    operations_free(&ctl);
-    free_model(&ctl);
-    arena_release(&ctl.arena);
-    close(ctl.lock_fd);
     return 0;
 }

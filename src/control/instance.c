@@ -337,6 +337,8 @@ int instances_start(struct ctx *ctx, struct control *ctl, struct version *v,
     int n = v->wanted < most ? v->wanted : most;
     int rc = 0;
 
+    if (ctl->stopping)
+        return ctx_err(ctx, ERR_CANCELLED, "the platform is being stopped");
     instances_watch(v, fn, arg);
     if (!v->instances)
         v->instances = calloc((size_t)n, sizeof(struct instance *));

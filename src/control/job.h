@@ -28,4 +28,8 @@ int job_start(struct ctx *ctx, uv_loop_t *loop, const struct child_spec *spec,
 /* Kill it; fn runs soon, with ERR_CANCELLED. */
 void job_cancel(struct job *j);
 
+/* The controller ends: cancel every job, and start no other (job_start()
+ * answers ERR_CANCELLED from now on). */
+void jobs_close(void);
+
 #endif

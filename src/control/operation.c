@@ -159,13 +159,3 @@ json_t *operation_json(const struct operation *op)
     arena_release(&a);
     return o;
 }
-
-void operations_free(struct control *ctl)
-{
-    while (ctl->operations) {
-        struct operation *op = ctl->operations;
-
-        ctl->operations = op->next;
-        operation_free(op);
-    }
-}

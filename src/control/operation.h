@@ -60,9 +60,6 @@ struct operation *operation_find(struct control *ctl, const char *app,
 /* The resource, a new reference. */
 json_t *operation_json(const struct operation *op);
 
-/* Free them all, ended or not; nobody may hold one any more. */
-void operations_free(struct control *ctl);
-
 /* "2026-11-22T19:40:01.123Z" for clock_wall(); in the arena. */
 const char *operation_time(struct arena *a, int64_t wall);
 

@@ -358,7 +358,7 @@ void process_refuse(struct process *p, const char *why)
 
 void process_start(struct process *p)
 {
-    if (p->state == PROCESS_STOPPED)
+    if (p->state == PROCESS_STOPPED && !p->ctl->stopping)
         process_spawn(p);
 }
 

@@ -58,6 +58,8 @@ struct routing {
     struct waiter *now, *later;
 };
 
+static void round_fail(struct routing *r, int code, const char *what,
+                       const char *why);
 static void side_begin(struct routing *r, const struct side *side);
 static void haproxy_confirm(struct routing *r);
 static void nginx_confirm(struct routing *r);
@@ -157,10 +159,30 @@ static void waiters_tell(struct routing *r, struct ctx *ctx, int rc)
     }
 }
 
+/* On the way down the two programs are no longer ours to start or reload. */
+static void round_refuse(struct routing *r)
+{
+    round_fail(r, ERR_CANCELLED, "the routes stay as they are",
+               "the platform is being stopped");
+}
+
+static void refuse_due(uv_timer_t *t)
+{
+    struct routing *r = t->data;
+
+    r->now = r->later;
+    r->later = NULL;
+    round_refuse(r);
+}
+
 static void round_begin(struct routing *r)
 {
     if (r->side || !r->later)
         return;
+    if (r->ctl->stopping) {
+        uv_timer_start(&r->timer, refuse_due, 0, 0);
+        return;
+    }
     r->now = r->later;
     r->later = NULL;
     side_begin(r, &sides[0]);
@@ -169,7 +191,7 @@ static void round_begin(struct routing *r)
 static void round_end(struct routing *r, struct ctx *ctx, int rc)
 {
     r->side = NULL;
-    if (rc)
+    if (rc && !r->ctl->stopping)
         log_error(ctx, "routing.failed", "why", ctx_err_text(ctx, rc));
     waiters_tell(r, ctx, rc);
     round_begin(r);
@@ -208,14 +230,19 @@ static void confirm_due(uv_timer_t *t)
 {
     struct routing *r = t->data;
 
-    r->side->confirm(r);
+    if (r->ctl->stopping)
+        round_refuse(r);
+    else
+        r->side->confirm(r);
 }
 
 static void confirmed(struct routing *r, struct bytes generation)
 {
-    if (bytes_eq_str(generation, r->generation)) {
+    if (r->ctl->stopping) {
+        round_refuse(r);
+    } else if (bytes_eq_str(generation, r->generation)) {
         side_done(r);
-    } else if (r->ctl->stopping || clock_mono() > r->give_up) {
+    } else if (clock_mono() > r->give_up) {
         round_fail(r, ERR_UNAVAILABLE, r->side->name,
                    "does not answer with its new configuration; its log may "
                    "tell why");
@@ -311,6 +338,11 @@ static void on_checked(int rc, const char *why, void *arg)
     const char *file = control_path(r->ctl, &a, r->side->file);
     bool failed = rc != 0;
 
+    if (r->ctl->stopping) {
+        arena_release(&a);
+        round_refuse(r);
+        return;
+    }
     if (!failed && rename(arena_printf(&a, "%s.check", file), file) != 0) {
         rc = ERR_IO;
         why = "cannot replace the file";
@@ -439,15 +471,4 @@ void routing_start(struct control *ctl)
     uv_timer_init(&ctl->loop, &r->timer);
     r->timer.data = r;
     ctl->routing = r;
-}
-
-static void routing_closed(uv_handle_t *h)
-{
-    free(h->data);
-}
-
-void routing_end(struct control *ctl)
-{
-    uv_close((uv_handle_t *)&ctl->routing->timer, routing_closed);
-    ctl->routing = NULL;
 }

@@ -29,11 +29,9 @@ typedef void routing_fn(struct ctx *ctx, int rc, void *arg);
 /* Make ctl->routing; nothing is generated before routing_apply(). */
 void routing_start(struct control *ctl);
 
-/* End it with the loop; no round may be under way. */
-void routing_end(struct control *ctl);
-
 /* Follow the model as it is now; fn runs once, on the loop, later.  On an
- * error what ran goes on as it was, and the reason is in ctx->err. */
+ * error what ran goes on as it was, and the reason is in ctx->err.  While the
+ * platform stops every round ends with ERR_CANCELLED. */
 void routing_apply(struct control *ctl, routing_fn *fn, void *arg);
 
 /* Requests that run or wait in the backend of `v`; fn gets -1 when haproxy

@@ -157,6 +157,31 @@ def test_traffic_that_cannot_be_recorded_stays_where_it_was(machine):
     assert machine.get().json()['text'] == 'two'
 
 
+def test_a_stop_in_the_middle_of_a_change_of_routes_stops(machine, tmp_path):
+    """The check of haproxy's new file ends after haproxy has stopped."""
+    real, slow = shutil.which('haproxy', path='/usr/sbin'), tmp_path / 'slow'
+    wrapper = tmp_path / 'bin' / 'haproxy'
+    wrapper.parent.mkdir()
+    wrapper.write_text(f"""#!/bin/sh
+[ "$1" != -c ] || [ ! -p {slow} ] || {{ echo >{slow}; sleep 2; }}
+exec {real} "$@"
+""")
+    wrapper.chmod(0o755)
+    machine.up(PATH=f'{wrapper.parent}:{os.environ["PATH"]}')
+    machine.deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
+    os.mkfifo(slow)
+    machine.begin('demo', 'two', apps.server('two'), **apps.PLAIN)
+    slow.read_text()  # the check is under way
+    slow.unlink()
+    assert machine.down() == 0
+    assert 'control.stopped' in machine.output()
+    machine.up()
+    assert machine.get().json()['text'] == 'one'
+    versions = '/v1/apps/demo/services/default/versions'
+    assert [v['id'] for v in machine.api('GET', versions)[1]['versions']] == [
+        'one']
+
+
 def test_static_files_come_from_nginx_with_their_expiration(running):
     files = {**apps.server('static'), 'pub/a.css': 'body {}',
              'pub/b.bin': 'bytes'}
