@@ -1,11 +1,13 @@
 /*
- * fuzz_config - any bytes as app.yaml, as a file beside it, as .gcloudignore.
+ * fuzz_config - any bytes as app.yaml, as a file beside it, as XML, as
+ * .gcloudignore.
  *
  * What is refused has a story; what passes has a Version that is JSON, and a
  * second reading of the same bytes comes to the same one.
  */
 #include "cli/ignore.h"
 #include "config/appyaml.h"
+#include "config/xml.h"
 
 #include <stdlib.h>
 
@@ -50,6 +52,18 @@ static void fuzz_beside(struct ctx *ctx, struct bytes in)
     }
 }
 
+static void fuzz_xml(struct ctx *ctx, struct bytes in)
+{
+    struct config_report report = {0};
+    struct config_xml *root;
+    int rc;
+
+    ctx_err_clear(ctx);
+    config_xml_parse(ctx, "any.xml", in, &report, &root);
+    rc = config_report_end(ctx, &report);
+    require((rc == 0) == (root != NULL));
+}
+
 static void fuzz_ignore(struct ctx *ctx, struct bytes in)
 {
     struct ignore *ig;
@@ -72,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
     ctx_init(&ctx, &arena);
     fuzz_app(&ctx, in);
+    fuzz_xml(&ctx, in);
     fuzz_beside(&ctx, in);
     fuzz_ignore(&ctx, in);
     arena_release(&arena);
