@@ -49,18 +49,29 @@ int cli_fail(struct cli *cli, enum cli_exit exit, const char *next,
     return ERR_UNAVAILABLE;
 }
 
+/* "deploy", "datastore stats": what was typed to come here; NULL: nothing that
+ * is known. */
+static const char *title(struct cli *cli)
+{
+    if (cli->family && cli->command)
+        return arena_printf(&cli->arena, "%s %s", cli->family->name,
+                            cli->command->name);
+    if (cli->family)
+        return cli->family->name;
+    return cli->command ? cli->command->name : NULL;
+}
+
 static int report(struct cli *cli, int code)
 {
     const char *red = isatty(STDERR_FILENO) && cli->color ? "\033[31m" : "";
+    const char *name = title(cli);
 
-    fprintf(stderr, "%sappscale%s%s: %s%s\n", red, cli->command ? " " : "",
-            cli->command ? cli->command->name : "",
-            ctx_err_text(&cli->ctx, code), *red ? "\033[0m" : "");
+    fprintf(stderr, "%sappscale%s%s: %s%s\n", red, name ? " " : "",
+            name ? name : "", ctx_err_text(&cli->ctx, code),
+            *red ? "\033[0m" : "");
     if (cli->exit == CLI_USAGE && !cli->next)
-        cli->next = cli->command
-                        ? arena_printf(&cli->arena, "appscale %s --help",
-                                       cli->command->name)
-                        : "appscale help";
+        cli->next = name ? arena_printf(&cli->arena, "appscale %s --help", name)
+                         : "appscale help";
     if (cli->next)
         fprintf(stderr, "  Next: %s\n", cli->next);
     return cli->exit;
@@ -128,21 +139,35 @@ static void print_options(const struct args_option *options)
     }
 }
 
-static void print_command_help(const struct cli_command *c)
+static void print_commands(const struct cli_command *c)
 {
-    printf("usage: appscale %s%s%s [options]\n\n%s.\n", c->name,
-           *c->operands ? " " : "", c->operands, c->sentence);
+    printf("Commands:\n");
+    for (; c->name; c++)
+        printf("  %-12s %-18s %s\n", c->name, c->operands, c->sentence);
+}
+
+static void print_command_help(const struct cli_command *family,
+                               const struct cli_command *c)
+{
+    printf("usage: appscale %s%s%s%s%s%s\n\n%s.\n", family ? family->name : "",
+           family ? " " : "", c->name, *c->operands ? " " : "", c->operands,
+           c->commands ? "" : " [options]", c->sentence);
     if (c->help)
         printf("\n%s\n", c->help);
-    printf("\nOptions:\n");
+    printf("\n");
+    if (c->commands) {
+        print_commands(c->commands);
+        printf("\nEach of them has --help.\n");
+        return;
+    }
+    printf("Options:\n");
     print_options(c->options);
     print_options(common_options);
 }
 
-static const struct cli_command *find_command(const char *name)
+static const struct cli_command *find_command(const struct cli_command *c,
+                                              const char *name)
 {
-    const struct cli_command *c = cli_commands;
-
     while (c->name && strcmp(c->name, name) != 0)
         c++;
     return c->name ? c : NULL;
@@ -151,10 +176,8 @@ static const struct cli_command *find_command(const char *name)
 static void print_help(void)
 {
     printf("usage: appscale COMMAND [arguments] [options]\n\n"
-           "Host App Engine applications on your own machines.\n\n"
-           "Commands:\n");
-    for (const struct cli_command *c = cli_commands; c->name; c++)
-        printf("  %-12s %-18s %s\n", c->name, c->operands, c->sentence);
+           "Host App Engine applications on your own machines.\n\n");
+    print_commands(cli_commands);
     printf("\nEvery command has --help. `appscale help config` lists the "
            "settings of an\nAppScalefile.\n\n"
            "The platform keeps its things in --root DIR, else in $APPSCALE_ROOT"
@@ -162,6 +185,19 @@ static void print_help(void)
            "Exit status: 0 done, 1 failed, 2 the command line was not "
            "understood,\n3 the platform is not running, 4 a file of the "
            "application or the AppScalefile\nis not valid.\n");
+}
+
+static int help_member(struct cli *cli, const struct cli_command *family,
+                       const char *name)
+{
+    const struct cli_command *c =
+        family->commands ? find_command(family->commands, name) : NULL;
+
+    if (!c)
+        return cli_usage(cli, "there is no command \"%s %s\"", family->name,
+                         name);
+    print_command_help(family, c);
+    return 0;
 }
 
 int cli_help(struct cli *cli)
@@ -175,10 +211,12 @@ int cli_help(struct cli *cli)
     }
     if (strcmp(topic, "config") == 0)
         return cli_help_config(cli);
-    c = find_command(topic);
+    c = find_command(cli_commands, topic);
     if (!c)
         return cli_usage(cli, "there is no command \"%s\"", topic);
-    print_command_help(c);
+    if (cli_operand(cli, 1))
+        return help_member(cli, c, cli_operand(cli, 1));
+    print_command_help(NULL, c);
     return 0;
 }
 
@@ -198,8 +236,8 @@ static int check_operands(struct cli *cli)
     const struct cli_command *c = cli->command;
 
     if (cli->args.n_operands < c->min_operands)
-        return cli_usage(cli, "an argument is missing: appscale %s %s", c->name,
-                         c->operands);
+        return cli_usage(cli, "an argument is missing: appscale %s %s",
+                         title(cli), c->operands);
     if (cli->args.n_operands > c->max_operands)
         return cli_usage(cli, "one argument too many: \"%s\"",
                          cli->args.operands[c->max_operands]);
@@ -218,7 +256,7 @@ static int run_command(struct cli *cli, int argc, char **argv)
     cli->exit = CLI_USAGE;
     rc = args_parse(&cli->ctx, tables, argc, argv, &cli->args);
     if (rc == 0 && cli_switch(cli, "help")) {
-        print_command_help(cli->command);
+        print_command_help(cli->family, cli->command);
         return 0;
     }
     if (rc == 0)
@@ -230,6 +268,26 @@ static int run_command(struct cli *cli, int argc, char **argv)
     cli->root = config_root(&cli->arena, cli_option(cli, "root"));
     cli->socket = config_socket(&cli->arena, cli->root);
     return cli->command->run(cli);
+}
+
+/* The word behind a family's name chooses among its rows. */
+static int run_family(struct cli *cli, int argc, char **argv)
+{
+    const struct cli_command *family = cli->command;
+
+    cli->family = family;
+    cli->command = NULL;
+    if (argc == 0)
+        return cli_usage(cli, "which of its commands?");
+    if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
+        print_command_help(NULL, family);
+        return 0;
+    }
+    cli->command = find_command(family->commands, argv[0]);
+    if (!cli->command)
+        return cli_usage(cli, "there is no command \"%s %s\"", family->name,
+                         argv[0]);
+    return run_command(cli, argc - 1, argv + 1);
 }
 
 /* "appscale", "appscale --help" and "appscale --version" as people try. */
@@ -251,8 +309,10 @@ int cli_main(int argc, char **argv)
     ctx_init(&cli.ctx, &cli.arena);
     cli.ctx.may_wait = true;
     cli.color = wants_color();
-    cli.command = find_command(command_name(argc, argv));
-    if (cli.command)
+    cli.command = find_command(cli_commands, command_name(argc, argv));
+    if (cli.command && cli.command->commands)
+        rc = run_family(&cli, argc - 2, argv + 2);
+    else if (cli.command)
         rc = run_command(&cli, argc < 2 ? 0 : argc - 2, argv + 2);
     else
         rc = cli_usage(&cli, "there is no command \"%s\"", argv[1]);

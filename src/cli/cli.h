@@ -30,6 +30,7 @@ struct cli {
     struct arena arena;
     struct ctx ctx;
     const struct cli_command *command;
+    const struct cli_command *family; /* whose row it is, or NULL */
     struct args args;
     const char *root;   /* where the platform keeps its things */
     const char *socket; /* the Admin API's */
@@ -47,9 +48,13 @@ struct cli_command {
     const struct args_option *options;
     int (*run)(struct cli *cli);
     int min_operands, max_operands;
+    /* A family: the next word names a row of this table, and that one runs;
+     * then only the texts above count. */
+    const struct cli_command *commands;
 };
 
 extern const struct cli_command cli_commands[];
+extern const struct cli_command cli_datastore_commands[]; /* datastore.c */
 
 /* The whole program: what main() returns. */
 int cli_main(int argc, char **argv);

@@ -1,6 +1,6 @@
 /*
  * The table of commands.  A new command is a row here, a prototype in cli.h and
- * a function.
+ * a function.  A family of commands is one row that names a table of its own.
  */
 #include "cli/cli.h"
 
@@ -131,6 +131,12 @@ const struct cli_command cli_commands[] = {
         .max_operands = 1,
     },
     {
+        .name = "datastore",
+        .operands = "COMMAND",
+        .sentence = "Look after the data of applications",
+        .commands = cli_datastore_commands,
+    },
+    {
         .name = "emulator",
         .operands = "[APPDIR]",
         .sentence = "Run the services alone, for an SDK on this machine",
@@ -160,7 +166,7 @@ const struct cli_command cli_commands[] = {
         .sentence = "Explain the command line, a command, or the settings",
         .options = help_options,
         .run = cli_help,
-        .max_operands = 1,
+        .max_operands = 2,
     },
     {.name = NULL},
 };

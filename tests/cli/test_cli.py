@@ -244,11 +244,25 @@ def test_help_of_every_command(appscale):
         assert done.stdout.startswith(f'usage: appscale {name}')
 
 
+def test_a_family_of_commands_lists_them(appscale):
+    done = appscale('datastore', '--help')
+    assert done.returncode == 0
+    listed = [line.split()[0] for line in done.stdout.split(
+        'Commands:\n')[1].split('\n\n')[0].splitlines()]
+    for name in listed:
+        for words in (['datastore', name, '--help'],
+                      ['help', 'datastore', name]):
+            shown = appscale(*words)
+            assert shown.returncode == 0
+            assert shown.stdout.startswith(f'usage: appscale datastore {name}')
+
+
 @pytest.mark.parametrize('args', [
     ['nonsense'], ['deploy'], ['deploy', '/nowhere'], ['status', 'x'],
     ['status', '--nonsense'], ['emulator'], ['emulator', '--project', 'A_B'],
     ['emulator', '--project', 'a', '--port', 'x'],
     ['emulator', '/nowhere', '--project', 'a'], ['logs', '-n', '0'],
+    ['datastore'], ['datastore', 'nonsense'], ['help', 'datastore', 'nonsense'],
 ])
 def test_what_is_not_understood_ends_with_status_2(appscale, args):
     done = appscale(*args)
