@@ -242,6 +242,19 @@ const char *storage_name(const struct storage *st)
     return st->backend->name;
 }
 
+bool storage_durable(const struct storage *st)
+{
+    return st->durable;
+}
+
+const char *storage_backend_name(size_t n, const char **help)
+{
+    if (n >= N_BACKENDS)
+        return NULL;
+    *help = backends[n]->help;
+    return backends[n]->name;
+}
+
 struct bytes storage_stats(struct ctx *ctx, struct storage *st)
 {
     struct buf out = BUF_IN(ctx->arena);

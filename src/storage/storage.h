@@ -205,6 +205,13 @@ void storage_close(struct storage *st);
 /* The name of the backend, as "rocksdb". */
 const char *storage_name(const struct storage *st);
 
+/* Whether what was committed is there again after a kill -9, or a power cut. */
+bool storage_durable(const struct storage *st);
+
+/* The n-th row of the table of backends: its name, and in *help a line on it.
+ * NULL behind the last. */
+const char *storage_backend_name(size_t n, const char **help);
+
 /* What the store can tell about itself, as "name value" lines in the arena:
  * sizes, cache hits, commits. */
 struct bytes storage_stats(struct ctx *ctx, struct storage *st);

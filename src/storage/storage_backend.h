@@ -15,8 +15,7 @@
 struct storage_backend {
     const char *name;
     const char *help; /* one line for `appscale storage list` */
-    bool durable;     /* a commit survives kill -9 */
-    bool wraps;       /* its name goes on: "trace:rocksdb" */
+    bool wraps;       /* its name may go on: "trace:rocksdb" */
 
     /*
      * Is expected to allocate a struct that starts with `struct storage`, set
@@ -50,6 +49,7 @@ struct storage_backend {
 
 struct storage {
     const struct storage_backend *backend;
+    bool durable; /* a commit survives kill -9; set by open */
 };
 
 extern const struct storage_backend storage_memory;

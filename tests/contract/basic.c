@@ -453,7 +453,7 @@ static void a_durable_store_opens_with_its_rows(void **state)
     for (int i = 0; i < 2; i++) {
         fixture_reopen(f);
         assert_int_equal(get1(f, key_of("p", "kept")) != NULL,
-                         contract_durable());
+                         contract_durable);
         assert_null(get1(f, key_of("p", "gone")));
     }
 }

@@ -20,11 +20,10 @@ struct fixture {
     struct storage *st;
 };
 
-/* What is under test, set once by main(). */
+/* What is under test, and whether it keeps its rows when it is closed and when
+ * the process dies; set once by main(). */
 extern const char *contract_backend;
-
-/* Whether it keeps its rows when it is closed, and the process dies. */
-bool contract_durable(void);
+extern bool contract_durable;
 
 /* How long the random parts may go on: 1, or $CONTRACT_SCALE. */
 unsigned contract_scale(void);

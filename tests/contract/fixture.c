@@ -6,11 +6,7 @@
 #include "base/errinj.h"
 
 const char *contract_backend;
-
-bool contract_durable(void)
-{
-    return strstr(contract_backend, "rocksdb") != NULL;
-}
+bool contract_durable;
 
 unsigned contract_scale(void)
 {

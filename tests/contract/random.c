@@ -188,7 +188,7 @@ static void run_steps(struct run *r, unsigned steps, size_t cache_bytes)
                                                   step_commit, step_commit};
 
     for (unsigned i = 1; i <= steps; i++) {
-        if (contract_durable() && i % REOPEN_EVERY == 0) {
+        if (contract_durable && i % REOPEN_EVERY == 0) {
             storage_close(r->st);
             r->st =
                 fixture_open(r->ctx, r->f->backend, r->f->path, cache_bytes);

@@ -1,8 +1,8 @@
 /*
  * test_storage BACKEND [GROUP] - the contract suite over one backend.
  *
- * CONTRACT_SCALE=20 makes the random, concurrent and crash runs 20 times as
- * long; CONTRACT_SEED=N repeats a random run.
+ * --list names the backends.  CONTRACT_SCALE=20 makes the random, concurrent
+ * and crash runs 20 times as long; CONTRACT_SEED=N repeats a random run.
  */
 #include "crash.h"
 
@@ -21,6 +21,37 @@ static const struct group groups[] = {
     {"crash", contract_crash, &contract_crash_n, true},
 };
 
+/* Once before all: that there is such a store, and what it promises. */
+static bool look(void)
+{
+    struct arena arena = ARENA_INIT;
+    struct ctx ctx;
+    struct storage_options o = {.backend = contract_backend};
+    struct storage *st;
+    int rc;
+
+    ctx_init(&ctx, &arena);
+    o.path = arena_printf(&arena, "%s/look", test_dir());
+    rc = storage_open(&ctx, &o, &st);
+    if (rc == 0) {
+        contract_durable = storage_durable(st);
+        storage_close(st);
+    } else {
+        fprintf(stderr, "test_storage: %s\n", ctx_err_text(&ctx, rc));
+    }
+    arena_release(&arena);
+    return rc == 0;
+}
+
+static int list(void)
+{
+    const char *name, *help;
+
+    for (size_t i = 0; (name = storage_backend_name(i, &help)) != NULL; i++)
+        printf("%s\t%s\n", name, help);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     int failed = 0;
@@ -31,14 +62,18 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--crash-child") == 0 && argc == 6)
         return crash_child(argv + 2);
+    if (strcmp(argv[1], "--list") == 0)
+        return list();
     contract_backend = argv[1];
+    if (!look())
+        return 2;
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         const struct group *g = &groups[i];
         char title[64];
 
         if (argc > 2 && strcmp(argv[2], g->name) != 0)
             continue;
-        if (g->durable_only && !contract_durable())
+        if (g->durable_only && !contract_durable)
             continue;
         snprintf(title, sizeof(title), "%s/%s", contract_backend, g->name);
         failed += _cmocka_run_group_tests(title, g->tests, *g->n, NULL, NULL);

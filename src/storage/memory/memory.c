@@ -164,7 +164,6 @@ static void memory_stats(struct storage *st, struct buf *out)
 const struct storage_backend storage_memory = {
     .name = "memory",
     .help = "in this process only, for tests; nothing survives it",
-    .durable = false,
     .open = memory_open,
     .get = memory_get,
     .scan = memory_scan,

@@ -1,13 +1,14 @@
 /*
  * rocksdb - the store of one machine.
  *
- * Four pieces: key_locks makes check and write one, row_cache answers reads
- * without RocksDB, read.c and commit.c are the operations, format.c guards the
- * folder.  This file opens and closes, and holds the settings.
+ * Three pieces: key_locks makes check and write one, row_cache answers reads
+ * without RocksDB, read.c and commit.c are the operations.  This file opens and
+ * closes, and holds the settings.
  */
 #include "storage/rocksdb/rocksdb_int.h"
 
 #include "base/log.h"
+#include "storage/folder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -202,6 +203,7 @@ static struct rocks *rocks_new(const struct storage_options *o, int dir)
     if (!r || asprintf(&r->path, "%s/rows", o->path) < 0)
         die("out of memory opening the store");
     r->base.backend = &storage_rocksdb;
+    r->base.durable = true;
     r->dir = dir;
     r->blocks = rocksdb_cache_create_lru(cache / 2);
     r->rows = row_cache_new(cache / 2);
@@ -219,12 +221,13 @@ static struct rocks *rocks_new(const struct storage_options *o, int dir)
 static int rocks_open(struct ctx *ctx, const struct storage_options *o,
                       struct storage **st)
 {
+    static const struct folder_kind kind = {"rocksdb", 1, "rows"};
     struct rocks *r;
     int dir, rc;
 
     if (!o->path || !*o->path)
         return ctx_err(ctx, ERR_INVALID, "storage: rocksdb needs a folder");
-    rc = rocks_format_open(ctx, o->path, &dir);
+    rc = folder_open(ctx, o->path, &kind, &dir);
     if (rc != 0)
         return rc;
     r = rocks_new(o, dir);
@@ -285,7 +288,6 @@ static void rocks_stats(struct storage *st, struct buf *out)
 const struct storage_backend storage_rocksdb = {
     .name = "rocksdb",
     .help = "a folder of this machine; every commit is on disk",
-    .durable = true,
     .open = rocks_open,
     .get = rocks_get,
     .scan = rocks_scan,

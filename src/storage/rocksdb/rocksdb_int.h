@@ -8,7 +8,7 @@
 #ifndef STORAGE_ROCKSDB_ROCKSDB_INT_H
 #define STORAGE_ROCKSDB_ROCKSDB_INT_H
 
-#include "storage/rocksdb/key_locks.h"
+#include "storage/key_locks.h"
 #include "storage/rocksdb/row_cache.h"
 #include "storage/storage_backend.h"
 
@@ -91,11 +91,5 @@ void rocks_key(struct buf *out, struct bytes partition, struct bytes row);
  * what was tried, "reading a row".
  */
 int rocks_error(struct ctx *ctx, char *complaint, const char *doing);
-
-/*
- * Make the folder ready: it exists, is locked against other processes, and
- * says in its file FORMAT which layout it holds.  On 0, *dir is to be closed.
- */
-int rocks_format_open(struct ctx *ctx, const char *path, int *dir);
 
 #endif

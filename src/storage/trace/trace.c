@@ -185,6 +185,7 @@ static int trace_open(struct ctx *ctx, const struct storage_options *o,
         return rc;
     }
     t->base.backend = &storage_trace;
+    t->base.durable = t->inner->durable;
     lock_init(&t->lock, LOCK_STORAGE_TRACE);
     *st = &t->base;
     return 0;
@@ -227,7 +228,6 @@ static void trace_stats(struct storage *st, struct buf *out)
 const struct storage_backend storage_trace = {
     .name = "trace",
     .help = "counts and times another: trace:rocksdb",
-    .durable = false,
     .wraps = true,
     .open = trace_open,
     .get = trace_get,

@@ -3,7 +3,7 @@
  * what trace says of a store.
  */
 #include "base/errinj.h"
-#include "storage/rocksdb/key_locks.h"
+#include "storage/key_locks.h"
 #include "storage/storage.h"
 #include "storage/trace/histogram.h"
 #include "test.h"

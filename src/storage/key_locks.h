@@ -10,8 +10,8 @@
  * for each other in a circle; who waits for one key gets it in order of
  * arrival, so no one waits forever.
  */
-#ifndef STORAGE_ROCKSDB_KEY_LOCKS_H
-#define STORAGE_ROCKSDB_KEY_LOCKS_H
+#ifndef STORAGE_KEY_LOCKS_H
+#define STORAGE_KEY_LOCKS_H
 
 #include "base/ctx.h"
 #include "base/locks.h"

@@ -1,13 +1,11 @@
 /*
- * format - the folder of a store, and what says how it is laid out.
- *
- *     FORMAT   "appscale rocksdb 1\n", written before the first row
- *     rows/    RocksDB's own files
+ * folder - the folder of a store on this machine, and what says how it is laid
+ * out.  FORMAT is one line, "appscale rocksdb 1", written before the first row.
  *
  * The folder itself carries the lock (flock), so a second process is told at
  * once and nothing is left behind by one that dies.
  */
-#include "storage/rocksdb/rocksdb_int.h"
+#include "storage/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,11 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT_VERSION = 1, FORMAT_TEXT = 64 };
+enum { FORMAT_TEXT = 64 };
 
-static const char format_head[] = "appscale rocksdb ";
+static const char format_head[] = "appscale ";
 
-static int sys_err(struct ctx *ctx, const char *doing, const char *path)
+int folder_err(struct ctx *ctx, const char *doing, const char *path)
 {
     enum err_code code = ERR_IO;
 
@@ -41,11 +39,11 @@ static int make_folders(struct ctx *ctx, const char *path)
             continue;
         *s = '\0';
         if (mkdir(p, 0755) != 0 && errno != EEXIST)
-            return sys_err(ctx, "cannot make the folder", p);
+            return folder_err(ctx, "cannot make the folder", p);
         *s = '/';
     }
     if (mkdir(p, 0700) != 0 && errno != EEXIST)
-        return sys_err(ctx, "cannot make the folder", p);
+        return folder_err(ctx, "cannot make the folder", p);
     return 0;
 }
 
@@ -54,7 +52,7 @@ static int lock_folder(struct ctx *ctx, const char *path, int dir)
     if (flock(dir, LOCK_EX | LOCK_NB) == 0)
         return 0;
     if (errno != EWOULDBLOCK)
-        return sys_err(ctx, "cannot lock the folder", path);
+        return folder_err(ctx, "cannot lock the folder", path);
     return ctx_err(ctx, ERR_UNAVAILABLE,
                    "storage: the data in %s is in use by another process; "
                    "stop that one first (appscale down), or name another "
@@ -70,72 +68,102 @@ static int write_all(int fd, const char *text)
 }
 
 /* Whole or not at all: written aside, synced, renamed. */
-static int write_format(struct ctx *ctx, const char *path, int dir)
+static int write_format(struct ctx *ctx, const char *path,
+                        const struct folder_kind *kind, int dir)
 {
     char text[FORMAT_TEXT];
     int fd, rc = 0;
 
-    snprintf(text, sizeof(text), "%s%d\n", format_head, FORMAT_VERSION);
+    snprintf(text, sizeof(text), "%s%s %d\n", format_head, kind->name,
+             kind->version);
     fd = openat(dir, "FORMAT.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
                 0644);
     if (fd < 0)
-        return sys_err(ctx, "cannot write FORMAT in", path);
+        return folder_err(ctx, "cannot write FORMAT in", path);
     if (write_all(fd, text) != 0 ||
         renameat(dir, "FORMAT.new", dir, "FORMAT") != 0 || fsync(dir) != 0)
-        rc = sys_err(ctx, "cannot write FORMAT in", path);
+        rc = folder_err(ctx, "cannot write FORMAT in", path);
     close(fd);
     return rc;
 }
 
-static int check_format(struct ctx *ctx, const char *path, const char *text)
+/* Behind "appscale NAME "; NULL when the line does not begin so. */
+static const char *version_in(const char *text, const char *name)
+{
+    size_t head = sizeof(format_head) - 1, n = strlen(name);
+
+    if (strncmp(text, format_head, head) != 0 ||
+        strncmp(text + head, name, n) != 0 || text[head + n] != ' ')
+        return NULL;
+    return text + head + n + 1;
+}
+
+/* The line is not of this kind: of which, then? */
+static int wrong_kind(struct ctx *ctx, const char *path, const char *text)
 {
     size_t head = sizeof(format_head) - 1;
-    char *end;
-    long version;
+    int n = (int)strcspn(text, "\n");
 
     if (strncmp(text, format_head, head) != 0)
         return ctx_err(ctx, ERR_CORRUPT,
                        "storage: %s/FORMAT does not say what the folder "
                        "holds; is it a data folder of AppScale?",
                        path);
-    version = strtol(text + head, &end, 10);
-    if (end == text + head || *end != '\n' || version < 1)
+    return ctx_err(ctx, ERR_INVALID,
+                   "storage: %s holds another backend's data (its FORMAT says "
+                   "'%.*s'); open it with that one, or name another folder",
+                   path, n, text);
+}
+
+static int check_format(struct ctx *ctx, const char *path,
+                        const struct folder_kind *kind, const char *text)
+{
+    const char *number = version_in(text, kind->name);
+    char *end;
+    long version;
+
+    if (!number)
+        return wrong_kind(ctx, path, text);
+    version = strtol(number, &end, 10);
+    if (end == number || *end != '\n' || version < 1)
         return ctx_err(ctx, ERR_CORRUPT,
                        "storage: %s/FORMAT has no version in it", path);
-    if (version > FORMAT_VERSION)
+    if (version > kind->version)
         return ctx_err(ctx, ERR_INVALID,
                        "storage: the data in %s has format %ld, and this "
                        "version of AppScale knows formats up to %d; use the "
                        "newer AppScale that wrote it",
-                       path, version, FORMAT_VERSION);
+                       path, version, kind->version);
     return 0;
 }
 
-static int read_format(struct ctx *ctx, const char *path, int dir)
+static int read_format(struct ctx *ctx, const char *path,
+                       const struct folder_kind *kind, int dir)
 {
     char text[FORMAT_TEXT];
     ssize_t n;
     int fd = openat(dir, "FORMAT", O_RDONLY | O_CLOEXEC);
 
     if (fd < 0 && errno == ENOENT) {
-        if (faccessat(dir, "rows", F_OK, 0) != 0)
-            return write_format(ctx, path, dir);
+        if (faccessat(dir, kind->rows, F_OK, 0) != 0)
+            return write_format(ctx, path, kind, dir);
         return ctx_err(ctx, ERR_CORRUPT,
                        "storage: %s holds rows but its file FORMAT is gone; "
                        "restore the folder from a backup",
                        path);
     }
     if (fd < 0)
-        return sys_err(ctx, "cannot read FORMAT in", path);
+        return folder_err(ctx, "cannot read FORMAT in", path);
     n = read(fd, text, sizeof(text) - 1);
     close(fd);
     if (n < 0)
-        return sys_err(ctx, "cannot read FORMAT in", path);
+        return folder_err(ctx, "cannot read FORMAT in", path);
     text[n] = '\0';
-    return check_format(ctx, path, text);
+    return check_format(ctx, path, kind, text);
 }
 
-int rocks_format_open(struct ctx *ctx, const char *path, int *dir)
+int folder_open(struct ctx *ctx, const char *path,
+                const struct folder_kind *kind, int *dir)
 {
     int rc = make_folders(ctx, path);
 
@@ -143,10 +171,10 @@ int rocks_format_open(struct ctx *ctx, const char *path, int *dir)
         return rc;
     *dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*dir < 0)
-        return sys_err(ctx, "cannot open the folder", path);
+        return folder_err(ctx, "cannot open the folder", path);
     rc = lock_folder(ctx, path, *dir);
     if (rc == 0)
-        rc = read_format(ctx, path, *dir);
+        rc = read_format(ctx, path, kind, *dir);
     if (rc != 0)
         close(*dir);
     return rc;

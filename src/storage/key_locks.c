@@ -4,7 +4,7 @@
  * A key is handed over, not freed: its next holder has it before it wakes up,
  * so nobody who comes later can slip in between.
  */
-#include "storage/rocksdb/key_locks.h"
+#include "storage/key_locks.h"
 
 #include <errno.h>
 #include <stdlib.h>
