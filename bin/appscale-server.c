@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "engine/engine.h"
+#include "engine/limits.h"
 #include "net/http.h"
 #include "rpc/rpc.h"
 #include "service/memcache/memcache.h"
@@ -418,6 +419,7 @@ int main(int argc, char **argv)
     parse_options(&s.o, argc, argv);
     check_options(&s.o);
     errinj_from_env();
+    limits_from_env();
     block_signals(&signals);
     wire_init();
     ctx_init(&s.ctx, &s.arena);

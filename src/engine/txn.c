@@ -10,6 +10,7 @@
 
 #include "base/errinj.h"
 #include "base/log.h"
+#include "engine/limits.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -110,8 +111,8 @@ static void remove_locked(struct txn_table *table, struct txn **at)
 
 static bool expired(const struct txn *t, int64_t now)
 {
-    return now - t->started > TXN_LIFE_SEC * CLOCK_SEC ||
-           now - t->used > TXN_IDLE_SEC * CLOCK_SEC;
+    return now - t->started > limit_of(LIMIT_TXN_LIFE_MS) * CLOCK_MS ||
+           now - t->used > limit_of(LIMIT_TXN_IDLE_MS) * CLOCK_MS;
 }
 
 static void expire_locked(struct txn_table *table)
@@ -198,11 +199,13 @@ static struct txn *txn_new(struct ctx *ctx, struct engine *e,
 static int insert_locked(struct ctx *ctx, struct txn_table *table,
                          struct txn *t)
 {
-    if (table->n >= TXN_OPEN_MAX)
+    size_t most = (size_t)limit_of(LIMIT_TXN_OPEN);
+
+    if (table->n >= most)
         expire_locked(table);
-    if (table->n >= TXN_OPEN_MAX)
-        return ctx_err(ctx, ERR_EXHAUSTED, "%d transactions are open already",
-                       TXN_OPEN_MAX);
+    if (table->n >= most)
+        return ctx_err(ctx, ERR_EXHAUSTED, "%zu transactions are open already",
+                       most);
     do {
         if (getrandom(&t->handle, sizeof(t->handle), 0) !=
             (ssize_t)sizeof(t->handle))
@@ -434,10 +437,13 @@ int txn_read_group(struct ctx *ctx, struct txn *t, const struct key *key)
 
 static int count_bytes(struct ctx *ctx, struct txn *t, size_t n)
 {
-    if (n > TXN_BYTES_MAX - t->bytes)
+    size_t most = (size_t)limit_of(LIMIT_TXN_BYTES);
+
+    if (n > most || t->bytes > most - n)
         return ctx_err(ctx, ERR_INVALID,
-                       "The writes of the transaction pass %d bytes.",
-                       TXN_BYTES_MAX);
+                       "datastore transaction or write too big: the writes of "
+                       "a transaction may have %zu bytes.",
+                       most);
     t->bytes += n;
     return 0;
 }
@@ -642,6 +648,11 @@ static int commit(struct ctx *ctx, struct engine *e, struct txn *t,
     int rc;
 
     c.n = write_order(t->mutations, t->n_mutations, c.order);
+    if (c.n > (size_t)limit_of(LIMIT_TXN_ENTITIES))
+        return ctx_err(ctx, ERR_INVALID,
+                       "cannot write more than %lld entities in a single "
+                       "transaction",
+                       (long long)limit_of(LIMIT_TXN_ENTITIES));
     commit_rows(ctx, &c);
     rc = commit_writes(ctx, &c);
     if (rc)

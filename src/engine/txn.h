@@ -22,14 +22,11 @@
 
 #include "engine/engine.h"
 
-/* Bounds of transactions: Google's documented ones, but for TXN_OPEN_MAX. */
+/* What a transaction has room for, as Google documents it; its times and the
+ * size of a commit are rows of limits.h. */
 enum {
-    TXN_GROUPS_MAX = 25,              /* entity groups of a cross-group one */
-    TXN_LIFE_SEC = 270,               /* in all */
-    TXN_IDLE_SEC = 60,                /* without a call */
-    TXN_OPEN_MAX = 10000,             /* open at once, ours */
-    TXN_BYTES_MAX = 10 * 1024 * 1024, /* of mutations ("API call size") */
-    TXN_ACTIONS_MAX = 5,              /* transactional tasks */
+    TXN_GROUPS_MAX = 25, /* entity groups of a cross-group one */
+    TXN_ACTIONS_MAX = 5, /* transactional tasks */
 };
 
 enum txn_mode { TXN_UNKNOWN = 0, TXN_READ_ONLY = 1, TXN_READ_WRITE = 2 };

@@ -6,6 +6,7 @@
 
 #include "base/errinj.h"
 #include "engine/engine.h"
+#include "engine/limits.h"
 #include "engine/txn.h"
 #include "make.h"
 
@@ -76,6 +77,7 @@ static inline void bed_each(void (*body)(struct bed *b))
         bed_open(&b, backends[i]);
         body(&b);
         errinj_clear();
+        limits_reset();
         bed_close(&b);
     }
 }

@@ -247,6 +247,60 @@ ON_EACH_BACKEND(handles_are_of_one_app_and_one_life)
               "The referenced transaction has expired or is no longer valid.");
 }
 
+static const char expired[] =
+    "The referenced transaction has expired or is no longer valid.";
+
+ON_EACH_BACKEND(a_transaction_lives_sixty_seconds_and_idles_for_thirty)
+{
+    static const char *const times[] = {"txn.idle_ms", "txn.life_ms"};
+
+    assert_int_equal(limit_of(LIMIT_TXN_IDLE_MS), 30000);
+    assert_int_equal(limit_of(LIMIT_TXN_LIFE_MS), 60000);
+    for (int i = 0; i < 2; i++) {
+        uint64_t t = begin(b, false);
+
+        put(b, t, K(1), 1);
+        assert_true(limit_set(times[i], -1));
+        bed_fails(b, try_commit(b, t), ERR_INVALID, expired);
+        limits_reset();
+        assert_false(bed_get(b, NULL, K(1)).found);
+    }
+    assert_false(limit_set("txn.nonsense", 1));
+}
+
+ON_EACH_BACKEND(a_commit_changes_so_many_entities_and_no_more)
+{
+    uint64_t t = begin(b, false);
+
+    assert_int_equal(limit_of(LIMIT_TXN_ENTITIES), 500);
+    limit_set("txn.entities", 2);
+    for (int i = 1; i <= 3; i++)
+        put(b, t, make_ref(&b->arena, {"K", 1}, {"C", i}), i);
+    bed_fails(b, try_commit(b, t), ERR_INVALID,
+              "cannot write more than 2 entities in a single transaction");
+    assert_int_equal(bed_rows(b, KEY_ENTITIES), 0);
+    assert_int_equal(bed_rows(b, KEY_GROUPS), 0);
+    t = begin(b, false);
+    for (int i = 1; i <= 6; i++) /* two entities, each three times */
+        put(b, t, make_ref(&b->arena, {"K", 1}, {"C", 1 + i % 2}), i);
+    bed_ok(b, try_commit(b, t));
+    assert_int_equal(bed_rows(b, KEY_ENTITIES), 2);
+}
+
+ON_EACH_BACKEND(the_writes_of_a_transaction_have_a_size)
+{
+    uint64_t t = begin(b, false);
+
+    assert_int_equal(limit_of(LIMIT_TXN_BYTES), 10 << 20);
+    put(b, t, K(1), 1);
+    limit_set("txn.bytes", 60);
+    bed_fails(b, try_put(b, t, K(1), 2), ERR_INVALID,
+              "datastore transaction or write too big: the writes of a "
+              "transaction may have 60 bytes.");
+    bed_ok(b, try_commit(b, t)); /* what was taken before */
+    assert_int_equal(bed_value(bed_get(b, NULL, K(1))), 1);
+}
+
 ON_EACH_BACKEND(a_retry_names_the_transaction_it_repeats)
 {
     struct txn_options o = {.mode = TXN_READ_WRITE};
@@ -360,6 +414,10 @@ int main(void)
         cmocka_unit_test(groups_are_limited),
         cmocka_unit_test(a_read_only_transaction_does_not_write),
         cmocka_unit_test(handles_are_of_one_app_and_one_life),
+        cmocka_unit_test(
+            a_transaction_lives_sixty_seconds_and_idles_for_thirty),
+        cmocka_unit_test(a_commit_changes_so_many_entities_and_no_more),
+        cmocka_unit_test(the_writes_of_a_transaction_have_a_size),
         cmocka_unit_test(a_retry_names_the_transaction_it_repeats),
         cmocka_unit_test(a_query_page_counts_only_while_its_group_stands),
         cmocka_unit_test(money_is_neither_made_nor_lost_by_many_threads),
