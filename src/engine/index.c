@@ -97,7 +97,7 @@ static int items_of(struct ctx *ctx, struct bytes entity, struct items *out)
             return rc;
     }
     if (walk.bad)
-        return ctx_err(ctx, ERR_INVALID, "the entity is malformed");
+        return ctx_err(ctx, ERR_MALFORMED, "the entity is malformed");
     items_sort(out);
     return 0;
 }

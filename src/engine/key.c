@@ -236,13 +236,13 @@ static int path_parse(struct ctx *ctx, struct bytes in,
         if (r.field != f->element || r.kind != PB_GROUP)
             continue;
         if (!elem_read(r.bytes, f, &e))
-            return ctx_err(ctx, ERR_INVALID, "the key's path is malformed");
+            return ctx_err(ctx, ERR_MALFORMED, "the key's path is malformed");
         rc = elem_add(ctx, key, &path, &e);
         if (rc)
             return rc;
     }
     if (r.bad)
-        return ctx_err(ctx, ERR_INVALID, "the key's path is malformed");
+        return ctx_err(ctx, ERR_MALFORMED, "the key's path is malformed");
     if (key->depth == 0)
         return ctx_err(ctx, ERR_INVALID, "key's path cannot be empty");
     key->path = buf_view(&path);
@@ -282,7 +282,7 @@ int key_parse(struct ctx *ctx, struct bytes reference, struct key *key)
                            "there is only the default database");
     }
     if (r.bad || key->app.n == 0)
-        return ctx_err(ctx, ERR_INVALID, "the key is malformed");
+        return ctx_err(ctx, ERR_MALFORMED, "the key is malformed");
     if (ctx->app.n && !bytes_eq(key_project(key->app), ctx->app))
         return ctx_err(ctx, ERR_INVALID,
                        "app \"%.*s\" cannot access app \"%.*s\"'s data",
@@ -308,7 +308,7 @@ int key_parse_value(struct ctx *ctx, struct bytes refvalue, struct key *key)
             key->space = r.bytes;
     }
     if (r.bad)
-        return ctx_err(ctx, ERR_INVALID, "a key value is malformed");
+        return ctx_err(ctx, ERR_MALFORMED, "a key value is malformed");
     rc = space_check(ctx, key);
     return rc ? rc : path_parse(ctx, refvalue, &in_value, key);
 }

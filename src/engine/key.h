@@ -64,7 +64,8 @@ struct bytes key_project(struct bytes app);
  * Parse a Reference message.  Checks what may be in a key: the app is
  * ctx->app (any app when ctx->app is empty), the namespace's alphabet, no
  * empty kind or name, UTF-8, the limits above, and that only the last element
- * may lack its id or name.  ERR_INVALID with the datastore's sentence.
+ * may lack its id or name.  ERR_INVALID with the datastore's sentence,
+ * ERR_MALFORMED when it is no Reference.
  */
 int key_parse(struct ctx *ctx, struct bytes reference, struct key *key);
 

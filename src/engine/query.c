@@ -12,7 +12,7 @@ enum { ASCENDING = 1, DESCENDING = 2 };
 
 static int malformed(struct ctx *ctx, const char *what)
 {
-    return ctx_err(ctx, ERR_INVALID, "the query cannot be read: %s", what);
+    return ctx_err(ctx, ERR_MALFORMED, "the query cannot be read: %s", what);
 }
 
 static int too_many(struct ctx *ctx)
@@ -137,6 +137,10 @@ static int read_bytes(struct ctx *ctx, const struct pb_reader *r,
         return read_name(ctx, r->bytes, &q->projection);
     case 34:
         return read_name(ctx, r->bytes, &q->group_by);
+    case 42:
+        return r->bytes.n == 0 ? 0
+                               : ctx_err(ctx, ERR_INVALID,
+                                         "there is only the default database");
     default:
         return 0;
     }

@@ -119,8 +119,8 @@ struct query {
 
 extern const struct bytes query_key_name; /* "__key__" */
 
-/* Decode the bytes.  ERR_INVALID when they are malformed or a required field
- * is missing. */
+/* Decode the bytes.  ERR_MALFORMED when they are no message or a required field
+ * is missing, ERR_INVALID for more parts than are looked at. */
 int query_read(struct ctx *ctx, struct bytes in, struct query *q);
 
 /*

@@ -386,7 +386,7 @@ static int next_read(struct ctx *ctx, struct bytes in, struct next *n)
         }
     }
     if (r.bad || !n->has_handle)
-        return ctx_err(ctx, ERR_INVALID, "the NextRequest cannot be read");
+        return ctx_err(ctx, ERR_MALFORMED, "the NextRequest cannot be read");
     if (n->app.n && !bytes_eq(key_project(n->app), ctx->app))
         return ctx_err(ctx, ERR_INVALID,
                        "app \"%.*s\" cannot access app \"%.*s\"'s data",

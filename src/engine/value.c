@@ -167,7 +167,7 @@ static uint64_t take_double(const uint8_t *p)
 
 static int bad_value(struct ctx *ctx, const char *what)
 {
-    return ctx_err(ctx, ERR_INVALID, "a %s value is malformed", what);
+    return ctx_err(ctx, ERR_MALFORMED, "a %s value is malformed", what);
 }
 
 static int encode_point(struct ctx *ctx, struct buf *out, struct bytes in)

@@ -85,7 +85,7 @@ static int old_rows(struct ctx *ctx, struct write_plan *plan,
     int rc = index_rows_of(ctx, plan->indexes, key, old->entity, rows);
 
     /* It was written under these limits: no fault of this request. */
-    return rc == ERR_INVALID ? ERR_CORRUPT : rc;
+    return rc == ERR_INVALID || rc == ERR_MALFORMED ? ERR_CORRUPT : rc;
 }
 
 static void put_row(struct ctx *ctx, struct write_plan *plan,

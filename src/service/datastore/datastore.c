@@ -8,7 +8,8 @@
 /*
  * What surely was not written may be tried again by the SDK: that is
  * CONCURRENT_TRANSACTION.  What perhaps was written is a TIMEOUT.  An entity
- * that is too large is no row here: it is the RPC's own error.
+ * that is too large is no row here, nor is a message that cannot be decoded:
+ * these are the RPC's own errors.
  */
 const struct rpc_err_map datastore_errors[] = {
     {ERR_INVALID, datastore_v3_Error_BAD_REQUEST},
@@ -33,7 +34,7 @@ const struct rpc_err_map datastore_errors[] = {
 
 int datastore_malformed(struct ctx *ctx, const char *name)
 {
-    return ctx_err(ctx, ERR_INVALID, "not a valid datastore_v3.%s", name);
+    return ctx_err(ctx, ERR_MALFORMED, "not a valid datastore_v3.%s", name);
 }
 
 int datastore_check_app(struct ctx *ctx, struct bytes app)

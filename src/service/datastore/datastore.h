@@ -25,6 +25,9 @@ enum {
     DATASTORE_LINK_MAX = 2083,         /* bytes of a link [sdk] */
     DATASTORE_RAW_MAX = 1048487,       /* bytes of an unindexed string [sdk] */
     DATASTORE_NAME_MAX = 1500,         /* bytes of a property name [doc] */
+    DATASTORE_KEYS_MAX = 1000,         /* keys of one Get [doc] */
+    DATASTORE_WRITES_MAX = 500,        /* entities of one Put, keys of one
+                                          Delete [doc] */
     DATASTORE_GET_KEYS_MAX = 300,      /* keys answered, when the rest may be
                                           deferred [sdk] */
     DATASTORE_GET_BYTES_MAX = 2000000, /* the same in bytes [sdk] */

@@ -13,6 +13,10 @@ static int add_key(struct ctx *ctx, struct get_request *req, struct bytes ref)
     struct key *key;
     int rc;
 
+    if (req->n == DATASTORE_KEYS_MAX)
+        return ctx_err(ctx, ERR_INVALID,
+                       "cannot get more than %d keys in a single call",
+                       DATASTORE_KEYS_MAX);
     if (req->n == req->cap) {
         size_t more = req->cap ? 2 * req->cap : 4;
 

@@ -28,7 +28,7 @@ static int read_request(struct ctx *ctx, struct bytes in,
             req->def.state = (enum index_state)r.u64;
     }
     if (r.bad || !ok)
-        return ctx_err(ctx, ERR_INVALID, "not a valid entity.CompositeIndex");
+        return ctx_err(ctx, ERR_MALFORMED, "not a valid entity.CompositeIndex");
     return datastore_check_app(ctx, req->app);
 }
 

@@ -12,9 +12,10 @@ struct write_request {
     struct bytes txn; /* p NULL: none */
 };
 
-/* Count field `field`, find the transaction's. */
-static bool scan_request(struct ctx *ctx, struct bytes in, uint32_t field,
-                         uint32_t txn_field, struct write_request *req)
+/* Count field `field`, find the transaction's; `name` is the message's. */
+static int scan_request(struct ctx *ctx, struct bytes in, uint32_t field,
+                        uint32_t txn_field, const char *name,
+                        struct write_request *req)
 {
     struct pb_reader r = PB_READER(in);
     size_t n = 0;
@@ -25,9 +26,15 @@ static bool scan_request(struct ctx *ctx, struct bytes in, uint32_t field,
         if (r.field == txn_field && r.kind == PB_BYTES)
             req->txn = r.bytes;
     }
+    if (r.bad)
+        return datastore_malformed(ctx, name);
+    if (n > DATASTORE_WRITES_MAX)
+        return ctx_err(ctx, ERR_INVALID,
+                       "cannot write more than %d entities in a single call",
+                       DATASTORE_WRITES_MAX);
     req->mutations = ARENA_ARRAY(ctx->arena, struct engine_mutation, n);
     req->fix = ARENA_ARRAY(ctx->arena, bool, n);
-    return !r.bad;
+    return 0;
 }
 
 /* ---- Put ---- */
@@ -55,10 +62,8 @@ static int read_entity(struct ctx *ctx, struct write_request *req,
 static int read_put(struct ctx *ctx, struct bytes in, struct write_request *req)
 {
     struct pb_reader r = PB_READER(in);
-    int rc = 0;
+    int rc = scan_request(ctx, in, 1, 2, "PutRequest", req);
 
-    if (!scan_request(ctx, in, 1, 2, req))
-        return datastore_malformed(ctx, "PutRequest");
     while (rc == 0 && pb_next(&r)) {
         if (r.field == 1 && r.kind == PB_BYTES)
             rc = read_entity(ctx, req, r.bytes);
@@ -160,10 +165,8 @@ static int read_delete(struct ctx *ctx, struct bytes in,
 {
     enum { KEY = 6, TXN = 5 };
     struct pb_reader r = PB_READER(in);
-    int rc = 0;
+    int rc = scan_request(ctx, in, KEY, TXN, "DeleteRequest", req);
 
-    if (!scan_request(ctx, in, KEY, TXN, req))
-        return datastore_malformed(ctx, "DeleteRequest");
     while (rc == 0 && pb_next(&r)) {
         struct key *key = &req->mutations[req->n].key;
 

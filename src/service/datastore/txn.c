@@ -4,7 +4,7 @@
 int datastore_begin_transaction(struct ctx *ctx, struct bytes in,
                                 struct buf *out)
 {
-    enum { APP = 1, CROSS_GROUP = 2, MODE = 5, PREVIOUS = 7 };
+    enum { APP = 1, CROSS_GROUP = 2, DATABASE = 4, MODE = 5, PREVIOUS = 7 };
     struct pb_reader r = PB_READER(in);
     struct txn_options o = {0};
     struct bytes app = BYTES_NONE;
@@ -14,6 +14,9 @@ int datastore_begin_transaction(struct ctx *ctx, struct bytes in,
     while (rc == 0 && pb_next(&r)) {
         if (r.field == APP && r.kind == PB_BYTES)
             app = r.bytes;
+        else if (r.field == DATABASE && r.kind == PB_BYTES && r.bytes.n)
+            rc =
+                ctx_err(ctx, ERR_INVALID, "there is only the default database");
         else if (r.field == CROSS_GROUP && r.kind == PB_VARINT)
             o.cross_group = r.u64 != 0;
         else if (r.field == MODE && r.kind == PB_VARINT)

@@ -145,8 +145,8 @@ static void malformed_bytes_are_refused(void **state)
         p[i] ^= 0x55;
         (void)read_and_check(BYTES(p, good.n), &q);
     }
-    assert_int_equal(read_and_check(BYTES_NONE, &q), ERR_INVALID);
-    assert_int_equal(read_and_check(BYTES_LIT("\xff\xff"), &q), ERR_INVALID);
+    assert_int_equal(read_and_check(BYTES_NONE, &q), ERR_MALFORMED);
+    assert_int_equal(read_and_check(BYTES_LIT("\xff\xff"), &q), ERR_MALFORMED);
 }
 
 /* ---- normal form ---- */

@@ -317,7 +317,8 @@ static void garbage_is_refused(void **state)
         datastore_commit,       datastore_begin_transaction,
         datastore_rollback,     datastore_get_indices,
         datastore_create_index, datastore_update_index,
-        datastore_delete_index,
+        datastore_delete_index, datastore_run_query,
+        datastore_next,
     };
     struct bed b;
     struct buf in;
@@ -327,9 +328,53 @@ static void garbage_is_refused(void **state)
     in = (struct buf)BUF_IN(&b.arena);
     buf_add_str(&in, "\x0a\x7f");
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        assert_int_equal(call_code(&b, all[i], &in), ERR_INVALID);
+        assert_int_equal(call_code(&b, all[i], &in), ERR_MALFORMED);
         ctx_err_clear(&b.ctx);
     }
+    bed_close(&b);
+}
+
+/* A request of `n` keys or entities in field `field`. */
+static struct buf many(struct bed *b, uint32_t field, int n)
+{
+    struct buf in = BUF_IN(&b->arena);
+
+    for (int i = 1; i <= n; i++) {
+        struct bytes ref = make_ref(&b->arena, {"K", i});
+
+        pb_put_bytes(&in, field,
+                     field == 1 && n <= 501
+                         ? bed_entity(b, ref, "n", make_int(&b->arena, i))
+                         : ref);
+    }
+    return in;
+}
+
+static void a_call_has_so_many_keys_and_no_more(void **state)
+{
+    struct buf in;
+    struct bed b;
+
+    bed_open(&b, "memory");
+    with_env(&b);
+    in = many(&b, 1, 501);
+    bed_fails(&b, call_code(&b, datastore_put, &in), ERR_INVALID,
+              "cannot write more than 500 entities in a single call");
+    assert_int_equal(bed_rows(&b, KEY_ENTITIES), 0);
+    in = many(&b, 1, 500);
+    call(&b, datastore_put, &in);
+    in = many(&b, 6, 501);
+    bed_fails(&b, call_code(&b, datastore_delete, &in), ERR_INVALID,
+              "cannot write more than 500 entities in a single call");
+    assert_int_equal(bed_rows(&b, KEY_ENTITIES), 500);
+    in = many(&b, 6, 500);
+    call(&b, datastore_delete, &in);
+    assert_int_equal(bed_rows(&b, KEY_ENTITIES), 0);
+    in = many(&b, 1, 1001);
+    bed_fails(&b, call_code(&b, datastore_get, &in), ERR_INVALID,
+              "cannot get more than 1000 keys in a single call");
+    in = many(&b, 1, 1000);
+    call(&b, datastore_get, &in);
     bed_close(&b);
 }
 
@@ -505,6 +550,7 @@ int main(void)
         cmocka_unit_test(an_entity_that_is_too_large_is_refused),
         cmocka_unit_test(one_bad_entity_stops_the_whole_put),
         cmocka_unit_test(garbage_is_refused),
+        cmocka_unit_test(a_call_has_so_many_keys_and_no_more),
         cmocka_unit_test(a_commit_tells_the_version_of_each_key),
         cmocka_unit_test(ids_are_allocated_in_three_ways),
         cmocka_unit_test(indexes_are_made_listed_and_deleted),
