@@ -543,6 +543,10 @@ static int require_groups(struct ctx *ctx, struct commit *c,
     for (size_t i = 0; i < t->n_groups; i++) {
         if (!t->groups[i].read)
             continue;
+        if (errinj("engine.txn.skip_condition")) {
+            at++;
+            continue;
+        }
         if (!same_value(&t->groups[i].seen, &c->values[at++]))
             return overtaken(ctx);
         storage_batch_require_same(&plan->batch, t->groups[i].row,
@@ -577,6 +581,29 @@ static int plan_mutation(struct ctx *ctx, struct commit *c,
     return 0;
 }
 
+/* The commit; as two, some milliseconds or a crash apart, when a test plants
+ * that fault for its checker to find. */
+static int commit_batch(struct ctx *ctx, struct storage *st,
+                        const struct storage_batch *batch, size_t *failed)
+{
+    enum { WHILE = 3 }; /* attempts of write_backoff() */
+    struct storage_batch first = *batch, rest = *batch;
+    size_t half = batch->n_writes / 2;
+    int rc;
+
+    if (!errinj("engine.txn.split_commit"))
+        return storage_commit(ctx, st, batch, failed);
+    first.n_writes = half;
+    rest.n_conds = 0;
+    rest.writes += half;
+    rest.n_writes -= half;
+    rc = storage_commit(ctx, st, &first, failed);
+    errinj_crash("engine.txn.split_commit.crash");
+    if (rc == 0)
+        rc = write_backoff(ctx, WHILE);
+    return rc ? rc : storage_commit(ctx, st, &rest, NULL);
+}
+
 static int commit_with(struct ctx *ctx, struct commit *c,
                        struct write_plan *plan)
 {
@@ -591,7 +618,7 @@ static int commit_with(struct ctx *ctx, struct commit *c,
     if (rc)
         return rc;
     errinj_crash("engine.txn.commit.crash");
-    rc = storage_commit(ctx, c->engine->storage, &plan->batch, &failed);
+    rc = commit_batch(ctx, c->engine->storage, &plan->batch, &failed);
     if (rc == ERR_CONFLICT && failed < group_conds)
         return overtaken(ctx);
     for (size_t i = 0; i < c->n && rc == 0; i++)

@@ -118,6 +118,14 @@ class Process:
         self._reader.join(5)
         return rc
 
+    def ends_within(self, seconds):
+        """Whether it ends by itself meanwhile."""
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def send(self, sig):
         self._child.send_signal(sig)
 

@@ -68,5 +68,9 @@ class Client:
                                    response.application_error.detail)
         return response_class.FromString(response.response)
 
+    def connect(self):
+        """Now rather than with the first call."""
+        self._connection.connect()
+
     def close(self):
         self._connection.close()
