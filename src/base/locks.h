@@ -24,6 +24,7 @@
     LOCK(USER_LOCKOUT, "the counters of failed sign-ins")                      \
     LOCK(STORAGE_TRACE, "the figures of a traced store")                       \
     LOCK(STORAGE_DB, "RocksDB in use (shared), or being opened again")         \
+    LOCK(STORAGE_GROUP, "commits on their way to the log")                     \
     LOCK(STORAGE_KEYS, "which row keys commits have in hand")                  \
     LOCK(STORAGE_MEMORY, "the tree of the memory backend")                     \
     LOCK(STORAGE_CACHE, "a shard of the row cache")                            \
@@ -55,6 +56,9 @@ void lock_take(struct lock *l);
 
 /* Let go; in any order, by the thread that took it. */
 void lock_drop(struct lock *l);
+
+/* Whether this thread holds any. */
+bool locks_held(void);
 
 /* Locks of one rank (shards) may be taken together in rising address. */
 

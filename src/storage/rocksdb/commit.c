@@ -2,11 +2,10 @@
  * commit - conditions and writes, all or nothing.
  *
  * The steps, in order: bring a broken RocksDB back; hold the keys; read and
- * check the conditions; make the stamps of the written rows busy; write one
- * synced batch; bring the row cache in line; let go.  RocksDB shows the batch
- * to readers only after its log is synced, so nobody ever reads what a crash
- * could take back; and it gathers the batches of threads that wait for the disk
- * into one sync.
+ * check the conditions; then, in a group with others (group.c), make the
+ * stamps of the written rows busy; write one synced batch; bring the row cache
+ * in line; let go.  RocksDB shows the batch to readers only after its log is
+ * synced, so nobody ever reads what a crash could take back.
  */
 #include "storage/rocksdb/rocksdb_int.h"
 
@@ -70,72 +69,17 @@ static int check_conds(struct ctx *ctx, struct rocks *r,
     return 0;
 }
 
-static rocksdb_writebatch_t *batch_of(struct arena *a,
-                                      const struct storage_batch *b)
-{
-    rocksdb_writebatch_t *out = rocksdb_writebatch_create();
-    struct buf key = BUF_IN(a);
-
-    for (size_t i = 0; i < b->n_writes; i++) {
-        const struct storage_write *w = &b->writes[i];
-
-        buf_clear(&key);
-        rocks_key(&key, w->key.partition, w->key.row);
-        if (w->del)
-            rocksdb_writebatch_delete(out, (const char *)key.p, key.n);
-        else
-            rocksdb_writebatch_put(out, (const char *)key.p, key.n, w->value.p,
-                                   w->value.n);
-    }
-    return out;
-}
-
-static int write_rows(struct ctx *ctx, struct rocks *r,
-                      const struct storage_batch *b)
-{
-    rocksdb_writebatch_t *batch = batch_of(ctx->arena, b);
-    char *complaint = NULL;
-
-    rocksdb_write(r->db, r->write_synced, batch, &complaint);
-    rocksdb_writebatch_destroy(batch);
-    if (complaint) {
-        int rc = rocks_error(ctx, complaint, "writing a commit");
-
-        /* RocksDB by itself goes on once a full disk has room again. */
-        if (rc != ERR_NO_SPACE)
-            __atomic_store_n(&r->broken, true, __ATOMIC_RELEASE);
-        return rc;
-    }
-    __atomic_fetch_add(&r->commits, 1, __ATOMIC_RELAXED);
-    return 0;
-}
-
-static int write_through(struct ctx *ctx, struct rocks *r,
-                         const struct storage_batch *b, const uint64_t *hashes)
-{
-    int rc;
-
-    errinj_crash("rocksdb.commit.checked");
-    row_cache_begin(r->rows, hashes, b->n_writes);
-    rc = write_rows(ctx, r, b);
-    errinj_crash("rocksdb.commit.written");
-    row_cache_end(r->rows, hashes, b->writes, b->n_writes, rc == 0);
-    errinj_crash("rocksdb.commit.cached");
-    return rc;
-}
-
-/* With the keys held.  RocksDB stays the same one from check to write. */
-static int check_and_write(struct ctx *ctx, struct rocks *r,
-                           const struct storage_batch *b, const uint64_t *conds,
-                           const uint64_t *writes, size_t *failed)
+/* With the keys held. */
+static int check(struct ctx *ctx, struct rocks *r,
+                 const struct storage_batch *b, const uint64_t *hashes,
+                 size_t *failed, uint64_t *opened)
 {
     int rc = rocks_enter(ctx, r);
 
     if (rc != 0)
         return rc;
-    rc = check_conds(ctx, r, b, conds, failed);
-    if (rc == 0 && b->n_writes)
-        rc = write_through(ctx, r, b, writes);
+    *opened = r->opened;
+    rc = check_conds(ctx, r, b, hashes, failed);
     rocks_leave(r);
     return rc;
 }
@@ -144,6 +88,7 @@ int rocks_commit(struct ctx *ctx, struct storage *st,
                  const struct storage_batch *b, size_t *failed)
 {
     struct rocks *r = rocks_of(st);
+    struct group_commit c = {.ctx = ctx, .batch = b};
     uint64_t *conds, *writes;
     struct key_set set;
     int rc;
@@ -152,13 +97,16 @@ int rocks_commit(struct ctx *ctx, struct storage *st,
         return ERR_WOULD_BLOCK;
     errinj_crash("rocksdb.commit.begin");
     conds = cond_hashes(ctx->arena, b);
-    writes = write_hashes(ctx->arena, b);
+    c.hashes = writes = write_hashes(ctx->arena, b);
+    c.keys = &set;
     rc = rocks_revive(ctx, r);
     if (rc == 0)
         rc = hold_keys(ctx, r, b, conds, writes, &set);
     if (rc != 0)
         return rc;
-    rc = check_and_write(ctx, r, b, conds, writes, failed);
+    rc = check(ctx, r, b, conds, failed, &c.opened);
+    if (rc == 0 && b->n_writes)
+        return group_write(r, &c); /* lets go of the keys */
     key_locks_drop(&r->keys, &set);
     return rc;
 }

@@ -158,6 +158,7 @@ static int reopen(struct ctx *ctx, struct rocks *r)
     r->db = NULL;
     /* What was unknown is decided now, perhaps otherwise than was read. */
     row_cache_clear(r->rows);
+    r->opened++;
     rc = open_db(ctx, r);
     if (rc != 0)
         return rc;
@@ -232,6 +233,8 @@ static int rocks_open(struct ctx *ctx, const struct storage_options *o,
         return rc;
     r = rocks_new(o, dir);
     rc = open_db(ctx, r);
+    if (rc == 0)
+        rc = group_start(ctx, r);
     if (rc != 0) {
         rocks_free(r);
         return rc;
@@ -242,6 +245,7 @@ static int rocks_open(struct ctx *ctx, const struct storage_options *o,
 
 static void rocks_close(struct storage *st)
 {
+    group_stop(rocks_of(st));
     rocks_free(rocks_of(st));
 }
 
@@ -276,8 +280,10 @@ static void rocks_stats(struct storage *st, struct buf *out)
     struct rocks *r = rocks_of(st);
 
     buf_printf(out,
-               "rocksdb.commits %" PRIu64 "\nrocksdb.conflicts %" PRIu64 "\n",
+               "rocksdb.commits %" PRIu64 "\nrocksdb.groups %" PRIu64
+               "\nrocksdb.conflicts %" PRIu64 "\n",
                __atomic_load_n(&r->commits, __ATOMIC_RELAXED),
+               __atomic_load_n(&r->groups, __ATOMIC_RELAXED),
                __atomic_load_n(&r->conflicts, __ATOMIC_RELAXED));
     row_cache_stats(r->rows, out);
     rwlock_share(&r->db_lock);

@@ -9,6 +9,7 @@
 #define STORAGE_ROCKSDB_ROCKSDB_INT_H
 
 #include "storage/key_locks.h"
+#include "storage/rocksdb/group.h"
 #include "storage/rocksdb/row_cache.h"
 #include "storage/storage_backend.h"
 
@@ -22,6 +23,7 @@ struct rocks {
     rocksdb_t *db;         /* NULL when it could not be opened again */
     bool broken;           /* atomic: a write failed, `db` takes no more */
     int64_t revive_at;     /* not before; under db_lock taken alone */
+    uint64_t opened;       /* how often; under db_lock */
     rocksdb_options_t *options;
     rocksdb_cache_t *blocks;
     rocksdb_readoptions_t *read_wait;
@@ -29,7 +31,8 @@ struct rocks {
     rocksdb_writeoptions_t *write_synced;
     struct row_cache *rows;
     struct key_locks keys;
-    uint64_t commits, conflicts; /* atomic */
+    struct group group;
+    uint64_t commits, conflicts, groups; /* atomic */
 };
 
 /* The store as this backend's; BUG when it is another's. */
