@@ -33,6 +33,14 @@ static bool space_valid(struct bytes space)
     return space.n <= KEY_SPACE_MAX;
 }
 
+bool key_untracked(const struct key *key)
+{
+    static const char prefix[] = "notrans_";
+
+    return key->space.n >= sizeof(prefix) - 1 &&
+           memcmp(key->space.p, prefix, sizeof(prefix) - 1) == 0;
+}
+
 struct bytes key_project(struct bytes app)
 {
     const uint8_t *tilde = app.n ? memchr(app.p, '~', app.n) : NULL;

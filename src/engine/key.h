@@ -85,6 +85,13 @@ static inline struct bytes key_root(const struct key *key)
     return BYTES(key->path.p, key->root_n);
 }
 
+/*
+ * Whether the key is of a namespace that transactions leave alone: its name
+ * begins with "notrans_", as AppScale has always had it.  A put there keeps no
+ * group version, and nothing done there conflicts with a transaction.
+ */
+bool key_untracked(const struct key *key);
+
 /* Same project and namespace, so that rows share partitions. */
 bool key_same_space(const struct key *a, const struct key *b);
 

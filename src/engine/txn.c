@@ -331,12 +331,16 @@ static bool same_row(const struct storage_key *a, const struct storage_key *b)
     return bytes_eq(a->row, b->row) && bytes_eq(a->partition, b->partition);
 }
 
-/* The record of the key's group, a new one within the limits. */
+/* The record of the key's group, a new one within the limits; NULL where no
+ * groups are kept. */
 static int group_of(struct ctx *ctx, struct txn *t, const struct key *key,
                     struct txn_group **out)
 {
     struct storage_key row = write_group_key(ctx->arena, key);
 
+    *out = NULL;
+    if (key_untracked(key))
+        return 0;
     for (size_t i = 0; i < t->n_groups; i++) {
         if (same_row(&t->groups[i].row, &row)) {
             *out = &t->groups[i];
@@ -392,7 +396,7 @@ static int touch_groups(struct ctx *ctx, struct txn *t, const struct key *keys,
 
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = group_of(ctx, t, &keys[i], &g);
-        if (rc == 0)
+        if (rc == 0 && g)
             touched[g - t->groups] = true;
     }
     return rc;
@@ -417,7 +421,7 @@ int txn_read(struct ctx *ctx, struct txn *t, const struct key *keys, size_t n,
         if (t->groups[i].read || touched[i])
             rows[at++] = t->groups[i].row;
     }
-    rc = storage_get(ctx, t->engine->storage, rows, at, values);
+    rc = at ? storage_get(ctx, t->engine->storage, rows, at, values) : 0;
     at = n_gets;
     for (size_t i = 0; i < t->n_groups && rc == 0; i++) {
         if (t->groups[i].read || touched[i])
@@ -574,7 +578,7 @@ static int plan_mutation(struct ctx *ctx, struct commit *c,
         return rc;
     if (!changed && !c->values[i].found)
         m->version = version;
-    if (!g->read)
+    if (!g || !g->read)
         storage_batch_require_same(&plan->batch, c->rows[i], &c->values[i]);
     if (changed || m->entity.p)
         write_plan_group(ctx, plan, &m->key, version);

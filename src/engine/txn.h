@@ -7,7 +7,10 @@
  * storage_get() that all groups read so far still have their versions, so that
  * a transaction never sees a mix of two moments.  The commit is one
  * storage_commit(): conditions on those versions, and all rows.  A group
- * that was written but never read is not compared (last write wins).
+ * that was written but never read is not compared (last write wins).  In a
+ * namespace that begins with "notrans_" there are no groups: what a transaction
+ * reads there is as of that read and binds it to nothing, what it writes is
+ * part of its commit.
  *
  * A call works on a transaction between txn_enter() and txn_leave(); calls on
  * one transaction exclude each other.  All of them may wait: on a network loop

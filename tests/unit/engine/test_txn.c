@@ -247,6 +247,39 @@ ON_EACH_BACKEND(handles_are_of_one_app_and_one_life)
               "The referenced transaction has expired or is no longer valid.");
 }
 
+ON_EACH_BACKEND(a_namespace_without_transactions_keeps_no_groups)
+{
+    const struct make_elem one[] = {{"K", 1}, {0}}, two[] = {{"K", 2}, {0}};
+    struct bytes first = make_ref_in(&b->arena, "shop", "notrans_x", one);
+    struct bytes second = make_ref_in(&b->arena, "shop", "notrans_x", two);
+    struct bytes near = make_ref_in(&b->arena, "shop", "notrans", one);
+    struct storage_range all = STORAGE_ALL;
+    struct storage_page page;
+    uint64_t t;
+
+    bed_put(b, first, 1);
+    t = begin(b, false); /* two groups are none there, and a third is one */
+    assert_int_equal(get(b, t, first), 1);
+    put(b, t, first, 2);
+    put(b, t, second, 2);
+    put(b, t, K(1), 2);
+    bed_put(b, first, 7); /* no conflict: the transaction comes last */
+    bed_ok(b, try_commit(b, t));
+    assert_int_equal(bed_value(bed_get(b, NULL, first)), 2);
+    assert_int_equal(bed_value(bed_get(b, NULL, second)), 2);
+    assert_int_equal(bed_value(bed_get(b, NULL, K(1))), 2);
+    bed_ok(b, storage_scan(&b->ctx, b->storage,
+                           key_partition(&b->arena, b->ctx.app,
+                                         BYTES_LIT("notrans_x"), KEY_GROUPS),
+                           &all, STORAGE_FORWARD, 10, &page));
+    assert_int_equal(page.n, 0);
+    t = begin(b, false); /* the prefix alone makes it so */
+    get(b, t, near);
+    bed_put(b, near, 1);
+    put(b, t, near, 2);
+    bed_fails(b, try_commit(b, t), ERR_CONFLICT, conflict);
+}
+
 static const char expired[] =
     "The referenced transaction has expired or is no longer valid.";
 
@@ -414,6 +447,7 @@ int main(void)
         cmocka_unit_test(groups_are_limited),
         cmocka_unit_test(a_read_only_transaction_does_not_write),
         cmocka_unit_test(handles_are_of_one_app_and_one_life),
+        cmocka_unit_test(a_namespace_without_transactions_keeps_no_groups),
         cmocka_unit_test(
             a_transaction_lives_sixty_seconds_and_idles_for_thirty),
         cmocka_unit_test(a_commit_changes_so_many_entities_and_no_more),
