@@ -87,6 +87,7 @@ void app_forget(struct engine *e, struct engine_app *app)
 {
     lock_take(&app->ids_lock);
     app->ids = (struct id_block){1, 1};
+    app->ids_end = 0;
     lock_drop(&app->ids_lock);
     lock_take(&e->index_lock);
     memset(app->spaces, 0, sizeof(app->spaces));

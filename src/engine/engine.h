@@ -13,7 +13,8 @@
  * the new entity, and commits the difference with the entity, under the
  * condition that what it read is unchanged; so index rows always match their
  * entity.  Every commit gives each entity group it writes a new version in
- * KEY_GROUPS, which is what transactions compare.
+ * KEY_GROUPS, which is what transactions compare; but for namespaces that
+ * transactions leave alone (key_untracked()).
  *
  * Versions grow over restarts and clock steps, and no two commits of a group
  * share one.
@@ -119,8 +120,7 @@ int engine_ids_up_to(struct ctx *ctx, struct engine *e, struct bytes app,
 
 /*
  * Hand out none of `ids`, each in the space it belongs to; numbers of neither
- * space are passed over.  A scattered id that billions of others precede is
- * only kept from new entities while an entity has it.
+ * space are passed over.
  */
 int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
                        const int64_t *ids, size_t n);

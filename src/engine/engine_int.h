@@ -46,7 +46,8 @@ struct engine_app {
     struct bytes meta; /* its KEY_META partition */
 
     struct lock ids_lock;
-    struct id_block ids; /* scattered ones */
+    struct id_block ids; /* scattered ones, up to the first reserved one */
+    int64_t ids_end;     /* behind the block they are of */
 
     /* under engine.index_lock */
     struct index_box *indexes; /* NULL: not read yet */
@@ -161,7 +162,8 @@ int write_plan_add(struct ctx *ctx, struct write_plan *plan,
                    struct engine_mutation *m, const struct storage_value *old,
                    int64_t version, bool *changed);
 
-/* The group's new version, and its namespace's row when it may be new. */
+/* The group's new version, where groups are kept, and its namespace's row when
+ * it may be new. */
 void write_plan_group(struct ctx *ctx, struct write_plan *plan,
                       const struct key *key, int64_t version);
 

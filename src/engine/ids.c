@@ -8,6 +8,9 @@
  * 1 .. 2^52-1, for AllocateIds: reserved call by call, so that ranges are
  * contiguous.  Each space is one row of KEY_META: the first counter that
  * nobody has.
+ *
+ * A reserved id raises its counter, but for a scattered one that is far ahead:
+ * that is noted in a row of its own, which the block that reaches it skips.
  */
 #include "engine/engine_int.h"
 
@@ -15,13 +18,14 @@ static const int64_t scattered_base = INT64_C(1) << 52;
 static const int64_t scattered_max = INT64_C(1) << 51; /* of the counter */
 
 /* A scattered id whose counter is this far ahead is not worth giving up all
- * before it: engine_ids_complete() finds it taken when it gets there. */
+ * before it. */
 static const int64_t far_ahead = INT64_C(1) << 32;
 
 enum { BLOCK = 4096 };
 
 static const char auto_row[] = "ids.auto";
 static const char seq_row[] = "ids.seq";
+static const char far_row[] = "ids.far/"; /* and the counter, 8 bytes */
 
 static uint64_t reverse64(uint64_t v)
 {
@@ -88,18 +92,54 @@ static int64_t counter_raise(int64_t now, int64_t arg)
 
 /* ---- scattered ---- */
 
+static struct bytes far_of(struct arena *a, int64_t counter)
+{
+    struct buf row = BUF_IN(a);
+
+    buf_add_str(&row, far_row);
+    buf_add_be64(&row, (uint64_t)counter);
+    return buf_view(&row);
+}
+
+/* The first reserved counter of [from, to), or `to`. */
+static int far_first(struct ctx *ctx, struct engine *e, struct engine_app *app,
+                     int64_t from, int64_t to, int64_t *out)
+{
+    struct storage_range range = {.from = far_of(ctx->arena, from),
+                                  .to = far_of(ctx->arena, to)};
+    struct storage_page page;
+    struct bytes row;
+    int rc = storage_scan(ctx, e->storage, app->meta, &range, STORAGE_FORWARD,
+                          1, &page);
+
+    *out = to;
+    if (rc || page.n == 0)
+        return rc;
+    row = page.rows[0].row;
+    *out = (int64_t)get_be64(bytes_u8(row) + row.n - 8);
+    return 0;
+}
+
+/* A new block: what of it lies before the first reserved id.  What is behind
+ * comes when the block before it is used up. */
 static int refill(struct ctx *ctx, struct engine *e, struct engine_app *app,
                   size_t want)
 {
     int64_t n = want > BLOCK ? (int64_t)want : BLOCK;
-    int64_t was, is;
-    int rc = counter_move(ctx, e, app, auto_row, counter_add, n, &was, &is);
+    int64_t was = app->ids.end + 1, is = app->ids_end, stop;
+    int rc = 0;
 
+    if (was >= is)
+        rc = counter_move(ctx, e, app, auto_row, counter_add, n, &was, &is);
     if (rc)
         return rc;
     if (is > scattered_max)
         return ctx_err(ctx, ERR_EXHAUSTED, "no ids are left");
-    app->ids = (struct id_block){was, is};
+    rc = far_first(ctx, e, app, was, is, &stop);
+    if (rc)
+        return rc;
+    app->ids = (struct id_block){was, stop};
+    app->ids_end = is;
     return 0;
 }
 
@@ -113,7 +153,7 @@ int engine_ids_auto(struct ctx *ctx, struct engine *e, struct bytes app,
         return ERR_WOULD_BLOCK;
     lock_take(&a->ids_lock);
     for (size_t i = 0; i < n && rc == 0; i++) {
-        if (a->ids.next == a->ids.end)
+        while (rc == 0 && a->ids.next == a->ids.end)
             rc = refill(ctx, e, a, n - i);
         if (rc == 0)
             ids[i] = scatter(a->ids.next++);
@@ -178,6 +218,19 @@ static int64_t counter_of(int64_t id, bool *scattered)
     return (int64_t)(reverse64((uint64_t)id) >> 13);
 }
 
+/* Hand out nothing below `counter` any more. */
+static void skip_to(struct engine_app *a, int64_t counter)
+{
+    if (counter <= a->ids.next)
+        return;
+    if (counter < a->ids.end) {
+        a->ids.next = counter;
+    } else { /* the block behind a reserved id, if any, is not worth keeping */
+        a->ids.next = a->ids.end;
+        a->ids_end = a->ids.end;
+    }
+}
+
 static int reserve_locked(struct ctx *ctx, struct engine *e,
                           struct engine_app *a, int64_t seq, int64_t scattered)
 {
@@ -192,15 +245,30 @@ static int reserve_locked(struct ctx *ctx, struct engine *e,
     rc = counter_move(ctx, e, a, auto_row, counter_raise, scattered + 1, &was,
                       &is);
     if (rc == 0)
-        a->ids.next = scattered + 1 < a->ids.end ? scattered + 1 : a->ids.end;
+        skip_to(a, scattered + 1);
     return rc;
+}
+
+/* Note the ids that are far ahead; what is left of `ids` is not.  Nothing
+ * conflicts: a row says only that it is there. */
+static int reserve_far(struct ctx *ctx, struct engine *e, struct engine_app *a,
+                       int64_t *counters, size_t n)
+{
+    struct storage_batch b = STORAGE_BATCH_IN(ctx->arena);
+
+    for (size_t i = 0; i < n; i++)
+        storage_batch_put(
+            &b, (struct storage_key){a->meta, far_of(ctx->arena, counters[i])},
+            BYTES("", 0));
+    return n ? storage_commit(ctx, e->storage, &b, NULL) : 0;
 }
 
 int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
                        const int64_t *ids, size_t n)
 {
     struct engine_app *a = engine_app(e, app);
-    int64_t top[2] = {0, 0};
+    int64_t top[2] = {0, 0}, *far = ARENA_ARRAY(ctx->arena, int64_t, n);
+    size_t n_far = 0;
     int rc;
 
     if (!ctx->may_wait)
@@ -211,11 +279,13 @@ int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
         int64_t c = counter_of(ids[i], &scattered);
 
         if (scattered && c > a->ids.next + far_ahead)
-            continue;
-        if (c > top[scattered])
+            far[n_far++] = c;
+        else if (c > top[scattered])
             top[scattered] = c;
     }
-    rc = reserve_locked(ctx, e, a, top[0], top[1]);
+    rc = reserve_far(ctx, e, a, far, n_far);
+    if (rc == 0)
+        rc = reserve_locked(ctx, e, a, top[0], top[1]);
     lock_drop(&a->ids_lock);
     return rc;
 }

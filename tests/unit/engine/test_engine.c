@@ -264,6 +264,47 @@ ON_EACH_BACKEND(a_reserved_scattered_id_is_passed_over)
     }
 }
 
+/* The scattered id of a counter, as ids.c has it. */
+static int64_t scattered(uint64_t counter)
+{
+    uint64_t v = counter << 13, out = 0;
+
+    for (int i = 0; i < 64; i++, v >>= 1)
+        out = out << 1 | (v & 1);
+    return (INT64_C(1) << 52) + (int64_t)out;
+}
+
+static void set_counter(struct bed *b, int64_t counter)
+{
+    struct storage_batch batch = STORAGE_BATCH_IN(&b->arena);
+    uint8_t value[8];
+
+    put_be64(value, (uint64_t)counter);
+    storage_batch_put(&batch,
+                      (struct storage_key){key_partition(&b->arena, b->ctx.app,
+                                                         BYTES_NONE, KEY_META),
+                                           BYTES_LIT("ids.auto")},
+                      BYTES(value, 8));
+    bed_ok(b, storage_commit(&b->ctx, b->storage, &batch, NULL));
+}
+
+ON_EACH_BACKEND(a_reserved_id_far_ahead_is_never_handed_out)
+{
+    const int64_t near = INT64_C(1) << 40;
+    const int64_t reserved[] = {scattered((uint64_t)near + 3),
+                                scattered((uint64_t)near + 4),
+                                scattered((uint64_t)near + 6)};
+    const int64_t want[] = {1, 2, 5, 7, 8};
+    int64_t ids[5];
+
+    bed_ok(b, engine_ids_reserve(&b->ctx, b->engine, b->ctx.app, reserved, 3));
+    set_counter(b, near + 1); /* billions of entities later */
+    for (int i = 0; i < 5; i++) {
+        bed_ok(b, engine_ids_auto(&b->ctx, b->engine, b->ctx.app, 1, &ids[i]));
+        assert_true(ids[i] == scattered((uint64_t)(near + want[i])));
+    }
+}
+
 ON_EACH_BACKEND(a_new_entity_never_takes_the_id_of_an_old_one)
 {
     struct bytes taken = make_ref(&b->arena, {"K", INT64_C(5629499534213120)});
@@ -410,6 +451,7 @@ int main(void)
         cmocka_unit_test(automatic_ids_are_never_handed_out_twice),
         cmocka_unit_test(ranges_of_ids_are_contiguous_and_exact),
         cmocka_unit_test(a_reserved_scattered_id_is_passed_over),
+        cmocka_unit_test(a_reserved_id_far_ahead_is_never_handed_out),
         cmocka_unit_test(a_new_entity_never_takes_the_id_of_an_old_one),
         cmocka_unit_test(a_new_index_gets_the_rows_of_old_entities),
         cmocka_unit_test(an_unfinished_index_is_built_after_a_restart),
