@@ -10,9 +10,9 @@ enum {
     /* Pages that live in the request's arena; later ones share one of their
      * own, so that a long walk does not grow with its length. */
     PAGES_KEPT = 4,
-    /* Rows a merge reads ahead in each scan: few at first, since most are
-     * jumped over, more while they are used. */
-    MERGE_PAGE_MIN = 16,
+    /* Rows a merge reads ahead in each scan: as few as a seek costs where most
+     * are jumped over, more while they are used. */
+    MERGE_PAGE_MIN = 8,
     MERGE_PAGE_MAX = 512,
 };
 
@@ -105,6 +105,7 @@ struct side {
     const struct plan_scan *scan;
     struct storage_page page;
     size_t at;
+    size_t used;  /* rows of the page that the merge has stood on */
     size_t ahead; /* rows to read next time */
     bool filled;
     struct buf from; /* where the next page starts */
@@ -165,7 +166,7 @@ static int side_fill(struct merge *m, struct side *s, struct bytes target)
     struct storage_range rests = side_rests(m, s, target);
 
     arena_reset(&s->arena);
-    s->at = 0;
+    s->at = s->used = 0;
     s->filled = true;
     s->page = (struct storage_page){0};
     if (plan_range_empty(&rests))
@@ -173,6 +174,18 @@ static int side_fill(struct merge *m, struct side *s, struct bytes target)
     rests = rows_of(&s->arena, s->scan, &rests);
     return scan_in(m->ctx, &s->arena, m->store, s->scan->partition, &rests,
                    m->dir, s->ahead, &s->page);
+}
+
+/* A page that was used asks for a larger one, one that was jumped over for a
+ * smaller: beside a sparse filter a dense one only seeks. */
+static void side_adapt(struct side *s)
+{
+    if (2 * s->used >= s->page.n) {
+        if (s->ahead < MERGE_PAGE_MAX)
+            s->ahead *= 2;
+    } else if (s->ahead > MERGE_PAGE_MIN) {
+        s->ahead /= 2;
+    }
 }
 
 /*
@@ -192,10 +205,10 @@ static int side_seek(struct merge *m, struct side *s, struct bytes target,
                before(m, side_rest(s, s->at), target))
             s->at++;
         *found = s->at < s->page.n;
+        s->used += *found;
         if (*found || !s->page.more)
             return 0;
-        if (s->ahead < MERGE_PAGE_MAX)
-            s->ahead *= 2;
+        side_adapt(s);
         rc = side_fill(m, s, target);
     }
     return rc;
