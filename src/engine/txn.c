@@ -287,18 +287,26 @@ int txn_enter(struct ctx *ctx, struct engine *e, uint64_t handle,
     return 0;
 }
 
-void txn_leave(struct txn *t)
+static void unref(struct txn *t)
 {
     struct txn_table *table = t->engine->txns;
 
-    lock_drop(&t->lock);
     lock_take(&table->lock);
     t->used = clock_mono();
     unref_locked(t);
     lock_drop(&table->lock);
 }
 
-/* As txn_enter(), and nobody enters it again. */
+void txn_leave(struct txn *t)
+{
+    lock_drop(&t->lock);
+    unref(t);
+}
+
+/*
+ * Take it out for good: whoever was in it has left, and nobody enters it again.
+ * It is the caller's alone, so its lock is not held over the commit; unref().
+ */
 static int finish(struct ctx *ctx, struct engine *e, uint64_t handle,
                   struct txn **out)
 {
@@ -308,6 +316,7 @@ static int finish(struct ctx *ctx, struct engine *e, uint64_t handle,
         return rc;
     lock_take(&(*out)->lock);
     (*out)->finished = true;
+    lock_drop(&(*out)->lock);
     return 0;
 }
 
@@ -320,7 +329,7 @@ int txn_rollback(struct ctx *ctx, struct engine *e, uint64_t handle)
         return ERR_WOULD_BLOCK;
     rc = finish(ctx, e, handle, &t);
     if (rc == 0)
-        txn_leave(t);
+        unref(t);
     return rc;
 }
 
@@ -713,6 +722,6 @@ int txn_commit(struct ctx *ctx, struct engine *e, uint64_t handle,
         return rc;
     if (t->n_mutations > 0) /* else what was read need not hold any more */
         rc = commit(ctx, e, t, out);
-    txn_leave(t);
+    unref(t);
     return rc;
 }
