@@ -44,6 +44,7 @@ struct options {
     int loops;
     bool emulator;
     bool access_log;
+    bool read_only;
 };
 
 /* ---- the table of options ---- */
@@ -80,6 +81,8 @@ static const struct option_row {
     {"workers", OPT_NUMBER, O(workers), "N", "threads that may wait"},
     {"loops", OPT_NUMBER, O(loops), "N", "network threads"},
     {"access-log", OPT_FLAG, O(access_log), NULL, "one line per call"},
+    {"read-only", OPT_FLAG, O(read_only), NULL,
+     "refuse writes of the datastore as long as it runs"},
 #undef O
 };
 
@@ -222,6 +225,8 @@ static struct bytes read_file(struct server *s, const char *option,
 static void open_engine(struct server *s)
 {
     must(s, engine_open(&s->ctx, s->env.storage, &s->env.engine));
+    if (s->o.read_only)
+        engine_freeze(s->env.engine);
     must(s, engine_start(&s->ctx, s->env.engine));
     s->env.auto_index = s->o.emulator && !s->o.index_yaml;
     if (s->o.index_yaml && s->o.project)

@@ -53,6 +53,7 @@ static const struct args_option emulator_options[] = {
     {"project", "ID", "the project id that SDKs will use", 0},
     {"port", "P", "the port on 127.0.0.1; 0 takes a free one (default)", 'p'},
     {"data", "DIR", "keep the data here; without it, it starts empty", 0},
+    {"read-only", NULL, "refuse every write of the datastore", 0},
     {0},
 };
 

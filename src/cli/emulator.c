@@ -215,6 +215,8 @@ static int start_server(struct emulator *em)
         ADD("--queue-yaml");
         ADD(em->queue_yaml);
     }
+    if (cli_switch(em->cli, "read-only"))
+        ADD("--read-only");
     ADD(NULL);
 #undef ADD
     return child_start(&em->cli->ctx, argv, &em->server_pid);

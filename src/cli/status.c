@@ -2,6 +2,7 @@
  * `appscale status`: the controller's own view, as tables.
  */
 #include "cli/api.h"
+#include "cli/datastore.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -173,6 +174,8 @@ int cli_status(struct cli *cli)
                ready ? cli_good(cli) : cli_bad(cli), ready ? "up" : "not ready",
                cli_plain(cli), megabytes(&t, status, "memoryUsage"),
                api_text(status, "url", "?"));
+        if (json_object_get(status, "readOnly"))
+            datastore_print_mode(cli, json_object_get(status, "readOnly"));
         print_processes(cli, status);
         print_failures(cli, status);
         printf("\n");

@@ -34,6 +34,8 @@ struct admin_route {
 
 extern const struct admin_route admin_app_routes[];      /* admin_apps.c */
 extern const struct admin_route admin_platform_routes[]; /* admin_platform.c */
+extern const struct admin_route
+    admin_datastore_routes[]; /* admin_datastore.c */
 
 /*
  * Listen on the socket, replacing that of a dead controller (the caller holds

@@ -119,6 +119,8 @@ static int platform_status(struct admin_call *c)
                   ctl->settings.domain, "ready", control_ready(ctl), "stopping",
                   ctl->stopping, "memoryUsage", memory, "processes", processes,
                   "apps", apps);
+    if (ctl->read_only)
+        json_object_set(o, "readOnly", ctl->read_only);
     json_object_set_new(
         o, "url",
         json_string(

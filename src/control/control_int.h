@@ -36,6 +36,7 @@ struct control {
     struct admin *admin;
     struct operation *operations; /* newest first */
     int jobs;                     /* operations under way */
+    json_t *read_only; /* whose writes are stopped, as last heard; or NULL */
 
     bool stopping;
     int64_t started;  /* clock_mono() */

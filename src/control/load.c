@@ -8,6 +8,7 @@
  */
 #include "base/files.h"
 #include "base/log.h"
+#include "control/admin_datastore.h"
 #include "control/archive.h"
 #include "control/control_int.h"
 #include "control/instance.h"
@@ -298,6 +299,7 @@ static void load_done(struct load *l, struct ctx *ctx)
 {
     l->preparing = 1;
     server_tickets(ctx, l->ctl, NULL, on_ignored, NULL);
+    admin_datastore_mode(ctx, l->ctl);
     for (struct app *a = l->ctl->model.apps; a; a = a->next)
         for (struct service *s = a->services; s; s = s->next) {
             struct version *v = model_serving(s);

@@ -16,6 +16,7 @@ static struct engine_app *app_new(struct engine *e, struct bytes project)
     app->meta = key_partition(&e->apps_arena, project, BYTES_NONE, KEY_META);
     app->ids = (struct id_block){1, 1};
     lock_init(&app->ids_lock, LOCK_ENGINE_IDS);
+    read_only_init(e, app);
     return app;
 }
 

@@ -28,11 +28,14 @@ int engine_open(struct ctx *ctx, struct storage *st, struct engine **out)
     lock_init(&e->index_lock, LOCK_ENGINE_INDEX);
     lock_init(&e->change_lock, LOCK_ENGINE_CHANGE);
     pthread_cond_init(&e->settled, NULL);
+    pthread_cond_init(&e->drained, NULL);
     pthread_mutex_init(&e->wake_mutex, NULL);
     pthread_cond_init(&e->wake, NULL);
     e->txns = txn_table_new();
     e->queries = query_table_new();
     rc = version_start(ctx, e);
+    if (rc == 0)
+        rc = read_only_load(ctx, e);
     if (rc) {
         engine_close(e);
         return rc;
@@ -52,6 +55,7 @@ static void free_apps(struct engine *e)
         }
     }
     arena_release(&e->apps_arena);
+    arena_release(&e->stopped.arena);
 }
 
 void engine_close(struct engine *e)
@@ -63,6 +67,7 @@ void engine_close(struct engine *e)
     pthread_cond_destroy(&e->wake);
     pthread_mutex_destroy(&e->wake_mutex);
     pthread_cond_destroy(&e->settled);
+    pthread_cond_destroy(&e->drained);
     lock_release(&e->change_lock);
     lock_release(&e->index_lock);
     lock_release(&e->versions.lock);
@@ -115,6 +120,17 @@ static int finish_indexes(struct engine *e)
     return rc;
 }
 
+/* A failure leaves the mode as it is, until the next tick. */
+static void look_for_mode(struct engine *e)
+{
+    struct arena arena = ARENA_INIT;
+    struct ctx ctx;
+
+    ctx_init(&ctx, &arena);
+    read_only_load(&ctx, e);
+    arena_release(&arena);
+}
+
 static void *run(void *arg)
 {
     struct engine *e = arg;
@@ -123,6 +139,7 @@ static void *run(void *arg)
 
     while (wait_for_work(e, &todo)) {
         txn_expire(e);
+        look_for_mode(e);
         if (!todo && clock_mono() < retry)
             continue;
         retry = finish_indexes(e) ? clock_mono() + RETRY_SEC * CLOCK_SEC
@@ -160,6 +177,32 @@ void engine_stop(struct engine *e)
 
 /* ---- index.yaml ---- */
 
+/* Whether the app has it; then it may be named in read-only mode too. */
+static bool has_index(const struct index_set *set, const struct index_def *def)
+{
+    for (size_t i = 0; i < set->n; i++) {
+        if (set->defs[i].state != INDEX_DELETED &&
+            index_def_same(&set->defs[i], def))
+            return true;
+    }
+    return false;
+}
+
+static int check_indexes(struct ctx *ctx, struct engine *e, struct bytes app,
+                         const struct index_def *defs, size_t n)
+{
+    const struct index_set *set;
+    int rc = index_set_ref(ctx, e, app, &set);
+    bool all = true;
+
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        all &= has_index(set, &defs[i]);
+    index_set_unref(set);
+    return all ? 0 : engine_write_allowed(ctx, e, app);
+}
+
 int engine_indexes_set(struct ctx *ctx, struct engine *e, struct bytes app,
                        struct bytes yaml)
 {
@@ -168,6 +211,8 @@ int engine_indexes_set(struct ctx *ctx, struct engine *e, struct bytes app,
     int64_t id;
     int rc = index_yaml_parse(ctx, yaml, &defs, &n);
 
+    if (rc == 0)
+        rc = check_indexes(ctx, e, app, defs, n);
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = index_create(ctx, e, app, &defs[i], false, &id);
         if (rc == ERR_EXISTS)

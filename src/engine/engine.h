@@ -82,16 +82,51 @@ struct engine_mutation {
 };
 
 /*
- * Apply the mutations outside any transaction; of several for one key the last
- * counts.  Each entity group is atomic; the call as a whole is not (but several
- * groups often share a commit).  Waits out conflicts with other writers until
- * the deadline.  On an error some groups may have been written.
+ * Apply the mutations, all of one app, outside any transaction; of several for
+ * one key the last counts.  Each entity group is atomic; the call as a whole is
+ * not (but several groups often share a commit).  Waits out conflicts with
+ * other writers until the deadline.  On an error some groups may have been
+ * written.
  */
 int engine_write(struct ctx *ctx, struct engine *e, struct engine_mutation *m,
                  size_t n, struct engine_cost *cost);
 
 /* The newest version handed out: what a read of an absent entity reports. */
 int64_t engine_read_version(const struct engine *e);
+
+/* ---- read-only mode ---- */
+
+/*
+ * Stop the writes of `app`, or (app.n 0) of all apps, or let them go on.  Put,
+ * Delete, commits that write and the handing out of ids then answer
+ * ERR_DISABLED; reads go on.  Durable, and in force on this server at the
+ * return; with `on` no write that began before is under way any more.  Other
+ * servers on the store follow within seconds.  ERR_DEADLINE: in force, but an
+ * earlier write has not ended.
+ */
+int engine_read_only_set(struct ctx *ctx, struct engine *e, struct bytes app,
+                         bool on);
+
+/* The projects whose writes are stopped, in the arena; an empty one stands for
+ * all.  Errors as storage_scan(). */
+int engine_read_only_list(struct ctx *ctx, struct engine *e,
+                          struct bytes **projects, size_t *n);
+
+/* Stop the writes of all apps as long as this engine lives; before
+ * engine_start(). */
+void engine_freeze(struct engine *e);
+
+/* ERR_DISABLED while `app` may not write.  Does not wait. */
+int engine_write_allowed(struct ctx *ctx, struct engine *e, struct bytes app);
+
+/*
+ * A write of `app` that goes another way than the calls here (an index is
+ * added) begins: ERR_DISABLED, or 0 and engine_write_end() follows.
+ */
+int engine_write_begin(struct ctx *ctx, struct engine *e, struct bytes app);
+
+/* It has ended. */
+void engine_write_end(struct engine *e, struct bytes app);
 
 /* ---- ids ---- */
 
@@ -128,7 +163,8 @@ int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
 /* ---- indexes and apps ---- */
 
 /* Add the indexes of an index.yaml that are missing; existing ones stay.  The
- * engine's thread builds them. */
+ * engine's thread builds them.  ERR_DISABLED when one is missing and the app is
+ * read-only. */
 int engine_indexes_set(struct ctx *ctx, struct engine *e, struct bytes app,
                        struct bytes yaml);
 

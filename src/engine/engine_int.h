@@ -53,6 +53,9 @@ struct engine_app {
     struct index_box *indexes; /* NULL: not read yet */
     int old_sets;              /* replaced, but still in use */
     struct bytes spaces[APP_SPACES_KNOWN];
+
+    _Atomic bool read_only; /* read_only.c: set before `writers` is looked at */
+    _Atomic int writers;    /* writes behind the gate */
 };
 
 enum { ENGINE_APP_BUCKETS = 256 };
@@ -132,6 +135,25 @@ int index_rows_of_def(struct ctx *ctx, const struct index_def *def,
                       const struct key *key, struct bytes entity,
                       struct index_rows *out);
 
+/* The wall-clock moment of the deadline, at most `most` microseconds away: for
+ * pthread_cond_timedwait(). */
+struct timespec index_wait_until(const struct ctx *ctx, int64_t most);
+
+/* ---- read-only mode (read_only.c) ---- */
+
+/* Whose writes are stopped, as read last; the empty project is all. */
+struct stopped {
+    struct arena arena;
+    struct bytes *projects;
+    size_t n;
+};
+
+/* Set the flag of a new record.  Under engine.index_lock. */
+void read_only_init(struct engine *e, struct engine_app *app);
+
+/* Read the rows and set all flags. */
+int read_only_load(struct ctx *ctx, struct engine *e);
+
 /* ---- writing (write.c) ---- */
 
 /* The state of a set of writes on the way to one commit. */
@@ -209,6 +231,9 @@ struct engine {
     pthread_cond_t settled; /* a replaced set is no longer used */
     struct engine_app *apps[ENGINE_APP_BUCKETS];
     struct arena apps_arena;
+    struct stopped stopped; /* under index_lock */
+    pthread_cond_t drained; /* a stopped app has no write under way */
+    bool frozen;            /* engine_freeze() */
 
     struct lock change_lock; /* one change of definitions at a time */
     struct txn_table *txns;

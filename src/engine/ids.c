@@ -151,6 +151,9 @@ int engine_ids_auto(struct ctx *ctx, struct engine *e, struct bytes app,
 
     if (!ctx->may_wait)
         return ERR_WOULD_BLOCK;
+    rc = engine_write_begin(ctx, e, app);
+    if (rc)
+        return rc;
     lock_take(&a->ids_lock);
     for (size_t i = 0; i < n && rc == 0; i++) {
         while (rc == 0 && a->ids.next == a->ids.end)
@@ -159,6 +162,7 @@ int engine_ids_auto(struct ctx *ctx, struct engine *e, struct bytes app,
             ids[i] = scatter(a->ids.next++);
     }
     lock_drop(&a->ids_lock);
+    engine_write_end(e, app);
     return rc;
 }
 
@@ -172,9 +176,13 @@ static int seq_move(struct ctx *ctx, struct engine *e, struct bytes app,
 
     if (!ctx->may_wait)
         return ERR_WOULD_BLOCK;
+    rc = engine_write_begin(ctx, e, app);
+    if (rc)
+        return rc;
     lock_take(&a->ids_lock);
     rc = counter_move(ctx, e, a, seq_row, fn, arg, was, is);
     lock_drop(&a->ids_lock);
+    engine_write_end(e, app);
     if (rc == 0 && *is > scattered_base)
         return ctx_err(ctx, ERR_EXHAUSTED, "no ids are left");
     return rc;
@@ -273,6 +281,9 @@ int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
 
     if (!ctx->may_wait)
         return ERR_WOULD_BLOCK;
+    rc = engine_write_begin(ctx, e, app);
+    if (rc)
+        return rc;
     lock_take(&a->ids_lock);
     for (size_t i = 0; i < n; i++) {
         bool scattered;
@@ -287,6 +298,7 @@ int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
     if (rc == 0)
         rc = reserve_locked(ctx, e, a, top[0], top[1]);
     lock_drop(&a->ids_lock);
+    engine_write_end(e, app);
     return rc;
 }
 

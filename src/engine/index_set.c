@@ -304,8 +304,7 @@ int index_set_ref(struct ctx *ctx, struct engine *e, struct bytes app,
     return 0;
 }
 
-/* The wall-clock moment of the deadline, at most `most` microseconds away. */
-static struct timespec until(const struct ctx *ctx, int64_t most)
+struct timespec index_wait_until(const struct ctx *ctx, int64_t most)
 {
     int64_t left = ctx_left(ctx);
     int64_t at = clock_wall() + (left < most ? left : most);
@@ -322,7 +321,7 @@ int index_set_settle(struct ctx *ctx, struct engine *e, struct engine_app *app)
 
     lock_take(&e->index_lock);
     while (app->old_sets > 0 && rc == 0) {
-        struct timespec at = until(ctx, CLOCK_SEC);
+        struct timespec at = index_wait_until(ctx, CLOCK_SEC);
 
         pthread_cond_timedwait(&e->settled, &e->index_lock.mutex, &at);
         if (ctx_left(ctx) == 0)

@@ -482,7 +482,9 @@ int txn_write(struct ctx *ctx, struct txn *t, const struct engine_mutation *m)
     if (t->options.mode == TXN_READ_ONLY)
         return ctx_err(ctx, ERR_INVALID,
                        "Cannot modify entities in a read-only transaction.");
-    rc = group_of(ctx, t, &m->key, &g);
+    rc = engine_write_allowed(ctx, t->engine, t->app);
+    if (rc == 0)
+        rc = group_of(ctx, t, &m->key, &g);
     if (rc == 0)
         rc = count_bytes(ctx, t, m->entity.n + m->key.path.n);
     if (rc)
@@ -708,6 +710,18 @@ static int commit(struct ctx *ctx, struct engine *e, struct txn *t,
     return 0;
 }
 
+static int commit_gated(struct ctx *ctx, struct engine *e, struct txn *t,
+                        struct txn_result *out)
+{
+    int rc = engine_write_begin(ctx, e, t->app);
+
+    if (rc)
+        return rc;
+    rc = commit(ctx, e, t, out);
+    engine_write_end(e, t->app);
+    return rc;
+}
+
 int txn_commit(struct ctx *ctx, struct engine *e, uint64_t handle,
                struct txn_result *out)
 {
@@ -721,7 +735,7 @@ int txn_commit(struct ctx *ctx, struct engine *e, uint64_t handle,
     if (rc)
         return rc;
     if (t->n_mutations > 0) /* else what was read need not hold any more */
-        rc = commit(ctx, e, t, out);
+        rc = commit_gated(ctx, e, t, out);
     unref(t);
     return rc;
 }

@@ -358,17 +358,15 @@ static void copy_versions(struct engine_mutation *m, size_t n,
     }
 }
 
-int engine_write(struct ctx *ctx, struct engine *e, struct engine_mutation *m,
-                 size_t n, struct engine_cost *cost)
+static int write_all(struct ctx *ctx, struct engine *e,
+                     struct engine_mutation *m, size_t n,
+                     struct engine_cost *cost)
 {
     struct engine_mutation **order =
         ARENA_ARRAY(ctx->arena, struct engine_mutation *, n);
     size_t kept = write_order(m, n, order), at = 0;
     int rc = 0;
 
-    *cost = (struct engine_cost){0};
-    if (!ctx->may_wait)
-        return ERR_WOULD_BLOCK;
     while (at < kept && rc == 0) {
         size_t bite = bite_size(order + at, kept - at);
 
@@ -377,5 +375,23 @@ int engine_write(struct ctx *ctx, struct engine *e, struct engine_mutation *m,
     }
     if (rc == 0 && kept < n)
         copy_versions(m, n, order, kept);
+    return rc;
+}
+
+int engine_write(struct ctx *ctx, struct engine *e, struct engine_mutation *m,
+                 size_t n, struct engine_cost *cost)
+{
+    int rc;
+
+    *cost = (struct engine_cost){0};
+    if (!ctx->may_wait)
+        return ERR_WOULD_BLOCK;
+    if (n == 0)
+        return 0;
+    rc = engine_write_begin(ctx, e, m[0].key.app);
+    if (rc)
+        return rc;
+    rc = write_all(ctx, e, m, n, cost);
+    engine_write_end(e, m[0].key.app);
     return rc;
 }

@@ -103,6 +103,8 @@ static const struct rpc_method platform_methods[] = {
     PLATFORM("Authenticate", platform_authenticate, AuthenticateRequest,
              AuthenticateResponse),
     PLATFORM("SetIndexes", platform_set_indexes, SetIndexesRequest, Void),
+    PLATFORM("SetReadOnly", platform_set_read_only, SetReadOnlyRequest, Void),
+    PLATFORM("GetReadOnly", platform_get_read_only, Void, GetReadOnlyResponse),
     PLATFORM("DeleteAppData", platform_delete_app_data, DeleteAppDataRequest,
              Void),
     PLATFORM("Stats", platform_stats, Void, StatsResponse),

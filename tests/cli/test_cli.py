@@ -234,6 +234,19 @@ def test_logs_follow_prints_each_new_line_once(controller, root):
         p.stop()
 
 
+def test_the_datastore_is_made_read_only_for_one_and_for_all(
+        appscale, controller):
+    done = appscale('datastore', 'read-only', 'on', 'guest', '--json')
+    assert json.loads(done.stdout) == {'all': False, 'apps': ['guest']}
+    assert 'read-only for guest' in appscale('status').stdout
+    done = appscale('datastore', 'read-only', 'on')
+    assert 'read-only for every application' in done.stdout
+    appscale('datastore', 'read-only', 'off')
+    done = appscale('datastore', 'read-only', 'off', 'guest')
+    assert done.stdout == 'The datastore takes writes of every application.\n'
+    assert 'read-only' not in appscale('status').stdout
+
+
 def test_help_of_every_command(appscale):
     listed = [line.split()[0] for line in appscale('help').stdout.split(
         'Commands:\n')[1].split('\n\n')[0].splitlines()]
@@ -262,7 +275,8 @@ def test_a_family_of_commands_lists_them(appscale):
     ['status', '--nonsense'], ['emulator'], ['emulator', '--project', 'A_B'],
     ['emulator', '--project', 'a', '--port', 'x'],
     ['emulator', '/nowhere', '--project', 'a'], ['logs', '-n', '0'],
-    ['datastore'], ['datastore', 'nonsense'], ['help', 'datastore', 'nonsense'],
+    ['datastore'], ['datastore', 'nonsense'],
+    ['datastore', 'read-only'], ['datastore', 'read-only', 'perhaps'], ['help', 'datastore', 'nonsense'],
 ])
 def test_what_is_not_understood_ends_with_status_2(appscale, args):
     done = appscale(*args)

@@ -57,6 +57,7 @@ class FakeController:
         self.uploads, self.users, self.operations = {}, {}, {}
         self.logs = {'controller': ['one', 'two', 'three']}
         self.fail = {}              # "METHOD /path": (status, message)
+        self.read_only = {'all': False, 'apps': []}
         self.operation_error = None  # what the next version's build says
         self.calls = []
         os.makedirs(os.path.join(root, 'run'), exist_ok=True)
@@ -106,7 +107,8 @@ class FakeController:
                     if k.startswith(p + '/')]} for p in self.apps]
         return 200, {
             'version': '0.1.0', 'ready': True, 'url': 'http://localhost:8080',
-            'memoryUsage': 12_345_678, 'apps': apps, 'processes': [
+            'memoryUsage': 12_345_678, 'apps': apps,
+            'readOnly': self.read_only, 'processes': [
                 {'name': 'server', 'state': 'ready', 'pid': 42, 'uptime': 7300,
                  'restarts': 1, 'memoryUsage': 9_000_000},
                 {'name': 'nginx', 'state': 'failing', 'pid': 0, 'uptime': 0,
@@ -148,6 +150,16 @@ class FakeController:
             'id': version['id'],
             'versionUrl': f'http://{version["id"]}-dot-{project}.localhost'})
 
+    def patch_datastore(self, query, body, project=None):
+        on = json.loads(body)['readOnly']
+        if project is None:
+            self.read_only['all'] = on
+        elif on and project not in self.read_only['apps']:
+            self.read_only['apps'].append(project)
+        elif not on and project in self.read_only['apps']:
+            self.read_only['apps'].remove(project)
+        return 200, self.read_only
+
     def get_operation(self, query, body, name):
         return 200, self.operations[name]
 
@@ -187,6 +199,8 @@ ROUTES = [
     ('GET', r'/v1/platform/status', FakeController.status),
     ('GET', r'/v1/platform/logs', FakeController.get_platform_log),
     ('POST', r'/v1/platform/users', FakeController.post_user),
+    ('PATCH', r'/v1/platform/datastore', FakeController.patch_datastore),
+    ('PATCH', r'/v1/apps/([^/]+)/datastore', FakeController.patch_datastore),
     ('POST', r'/v1/apps', FakeController.post_app),
     ('GET', r'/v1/apps/([^/]+)', FakeController.get_app),
     ('DELETE', r'/v1/apps/([^/]+)', FakeController.delete_app),

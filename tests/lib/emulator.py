@@ -23,13 +23,14 @@ REFERENCE = bool(os.environ.get('APPSCALE_REFERENCE'))
 
 class Emulator:
     def __init__(self, project='sdk-tests', data=None, appdir=None, port=0,
-                 env=None):
+                 env=None, options=()):
         self.project = project
         self._own_data = data is None
         self.data = data or tempfile.mkdtemp(prefix='appscale-emulator.')
         self._appdir = [appdir] if appdir else []
         self._want_port = port
         self._env = env
+        self._options = list(options)
         self.process = None
         self.start()
 
@@ -39,7 +40,7 @@ class Emulator:
             argv = [sys.executable, '-m', 'lib.reference', *options]
         else:
             argv = [paths.APPSCALE, 'emulator', *self._appdir, *options,
-                    '--data', self.data]
+                    '--data', self.data, *self._options]
         self.process = Process(
             argv, env=self._env, name='emulator',
             cwd=os.path.join(paths.ROOT, 'tests') if REFERENCE else None)

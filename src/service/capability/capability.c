@@ -1,6 +1,8 @@
 /* capability - the table of packages, and the answer from it. */
 #include "service/capability/capability.h"
 
+#include "engine/engine.h"
+
 static bool always(const struct service_env *env)
 {
     (void)env;
@@ -46,6 +48,19 @@ static const struct package {
     {"system", never},
 };
 
+/* What a package can do in part: only writing is ever switched off by itself.
+ */
+static bool capability_works(const struct ctx *ctx, struct bytes package,
+                             struct bytes capability)
+{
+    struct ctx scratch = *ctx; /* the story of a refusal is not wanted */
+
+    if (!bytes_eq_str(package, "datastore_v3") ||
+        !bytes_eq_str(capability, "write"))
+        return true;
+    return engine_write_allowed(&scratch, ctx->env->engine, ctx->app) == 0;
+}
+
 static const struct package *find(struct bytes name)
 {
     for (size_t i = 0; i < sizeof(packages) / sizeof(packages[0]); i++) {
@@ -74,20 +89,22 @@ int capability_is_enabled(struct ctx *ctx,
 {
     struct bytes name = capability_IsEnabledRequest_package(in);
     const struct package *p = find(name);
-    int32_t summary = capability_IsEnabledResponse_UNKNOWN;
-    int32_t status = capability_base_CapabilityConfig_UNKNOWN;
     size_t n = capability_IsEnabledRequest_n_capability(in);
+    bool works = p && p->works(ctx->env), all = works;
 
-    if (p && p->works(ctx->env)) {
-        summary = capability_IsEnabledResponse_ENABLED;
-        status = capability_base_CapabilityConfig_ENABLED;
-    } else if (p) {
-        summary = capability_IsEnabledResponse_DISABLED;
-        status = capability_base_CapabilityConfig_DISABLED;
+    for (size_t i = 0; i < n; i++) {
+        struct bytes capability = capability_IsEnabledRequest_capability(in, i);
+        bool one = works && capability_works(ctx, name, capability);
+
+        all &= one;
+        add_config(ctx, out, name, capability,
+                   !p    ? capability_base_CapabilityConfig_UNKNOWN
+                   : one ? capability_base_CapabilityConfig_ENABLED
+                         : capability_base_CapabilityConfig_DISABLED);
     }
-    capability_IsEnabledResponse_set_summary_status(out, summary);
-    for (size_t i = 0; i < n; i++)
-        add_config(ctx, out, name,
-                   capability_IsEnabledRequest_capability(in, i), status);
+    capability_IsEnabledResponse_set_summary_status(
+        out, !p    ? capability_IsEnabledResponse_UNKNOWN
+             : all ? capability_IsEnabledResponse_ENABLED
+                   : capability_IsEnabledResponse_DISABLED);
     return 0;
 }

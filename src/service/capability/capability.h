@@ -3,7 +3,8 @@
  *
  * Libraries ask before they start (Fantasm wants memcache, datastore_v3 and
  * taskqueue).  A package this server answers for is ENABLED, one of App Engine
- * that it does not have is DISABLED, any other name UNKNOWN.
+ * that it does not have is DISABLED, any other name UNKNOWN.  "write" of
+ * datastore_v3 is DISABLED while the app is read-only.
  *
  * Thread rule: the handler runs on any thread.
  */

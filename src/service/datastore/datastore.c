@@ -9,7 +9,9 @@
  * What surely was not written may be tried again by the SDK: that is
  * CONCURRENT_TRANSACTION.  What perhaps was written is a TIMEOUT.  An entity
  * that is too large is no row here, nor is a message that cannot be decoded:
- * these are the RPC's own errors.
+ * these are the RPC's own errors.  So is a write in read-only mode: every SDK
+ * has its CapabilityDisabled exception for the RPC error, while Java and Go
+ * know no more of code 9 than its number.
  */
 const struct rpc_err_map datastore_errors[] = {
     {ERR_INVALID, datastore_v3_Error_BAD_REQUEST},
@@ -23,7 +25,6 @@ const struct rpc_err_map datastore_errors[] = {
     {ERR_UNAVAILABLE, datastore_v3_Error_TIMEOUT},
     {ERR_CANCELLED, datastore_v3_Error_TIMEOUT},
     {ERR_DENIED, datastore_v3_Error_PERMISSION_DENIED},
-    {ERR_DISABLED, datastore_v3_Error_CAPABILITY_DISABLED},
     {ERR_EXHAUSTED, datastore_v3_Error_RESOURCE_EXHAUSTED},
     {ERR_INTERNAL, datastore_v3_Error_INTERNAL_ERROR},
     {ERR_IO, datastore_v3_Error_INTERNAL_ERROR},

@@ -58,15 +58,12 @@ int datastore_get_indices(struct ctx *ctx, struct bytes in, struct buf *out)
 }
 
 /* An index asked for as READ_WRITE is built before the answer. */
-int datastore_create_index(struct ctx *ctx, struct bytes in, struct buf *out)
+static int create_index(struct ctx *ctx, struct bytes in, struct buf *out)
 {
     struct index_request req;
     int64_t id;
-    int rc;
+    int rc = read_request(ctx, in, &req);
 
-    if (!ctx->may_wait)
-        return ERR_WOULD_BLOCK;
-    rc = read_request(ctx, in, &req);
     if (rc)
         return rc;
     if (req.def.id != 0)
@@ -79,6 +76,28 @@ int datastore_create_index(struct ctx *ctx, struct bytes in, struct buf *out)
         return rc;
     pb_put_u64(out, 1, (uint64_t)id);
     return 0;
+}
+
+/* None of the three changes anything in read-only mode. */
+static int change(struct ctx *ctx, struct bytes in, struct buf *out,
+                  int (*fn)(struct ctx *ctx, struct bytes in, struct buf *out))
+{
+    struct engine *e = ctx->env->engine;
+    int rc;
+
+    if (!ctx->may_wait)
+        return ERR_WOULD_BLOCK;
+    rc = engine_write_begin(ctx, e, ctx->app);
+    if (rc)
+        return rc;
+    rc = fn(ctx, in, out);
+    engine_write_end(e, ctx->app);
+    return rc;
+}
+
+int datastore_create_index(struct ctx *ctx, struct bytes in, struct buf *out)
+{
+    return change(ctx, in, out, create_index);
 }
 
 static int no_such_index(struct ctx *ctx)
@@ -115,15 +134,13 @@ static int delete_index(struct ctx *ctx, const struct index_request *req)
 }
 
 /* The engine itself moves an index on to READ_WRITE; an app may ask for it. */
-int datastore_update_index(struct ctx *ctx, struct bytes in, struct buf *out)
+static int update_index(struct ctx *ctx, struct bytes in, struct buf *out)
 {
     struct index_request req;
     enum index_state now;
-    int rc;
+    int rc = read_request(ctx, in, &req);
 
-    if (!ctx->may_wait)
-        return ERR_WOULD_BLOCK;
-    rc = read_request(ctx, in, &req);
+    (void)out;
     if (rc == 0)
         rc = find(ctx, &req, &now);
     if (rc)
@@ -137,16 +154,24 @@ int datastore_update_index(struct ctx *ctx, struct bytes in, struct buf *out)
                    (int)now, (int)req.def.state);
 }
 
-int datastore_delete_index(struct ctx *ctx, struct bytes in, struct buf *out)
+int datastore_update_index(struct ctx *ctx, struct bytes in, struct buf *out)
+{
+    return change(ctx, in, out, update_index);
+}
+
+static int remove_index(struct ctx *ctx, struct bytes in, struct buf *out)
 {
     struct index_request req;
     enum index_state now;
-    int rc;
+    int rc = read_request(ctx, in, &req);
 
-    if (!ctx->may_wait)
-        return ERR_WOULD_BLOCK;
-    rc = read_request(ctx, in, &req);
+    (void)out;
     if (rc == 0)
         rc = find(ctx, &req, &now);
     return rc ? rc : delete_index(ctx, &req);
+}
+
+int datastore_delete_index(struct ctx *ctx, struct bytes in, struct buf *out)
+{
+    return change(ctx, in, out, remove_index);
 }

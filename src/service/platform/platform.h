@@ -175,6 +175,16 @@ int platform_set_indexes(struct ctx *ctx,
                          const struct platform_SetIndexesRequest *in,
                          struct platform_Void *out);
 
+/* Stop the writes of an app's datastore, or of all.  Errors as
+ * engine_read_only_set(). */
+int platform_set_read_only(struct ctx *ctx,
+                           const struct platform_SetReadOnlyRequest *in,
+                           struct platform_Void *out);
+
+/* Whose writes are stopped. */
+int platform_get_read_only(struct ctx *ctx, const struct platform_Void *in,
+                           struct platform_GetReadOnlyResponse *out);
+
 /*
  * Delete for good what an app has stored: entities and index rows, then its
  * identity key, then its cache.  A call cut short may be repeated: it finds

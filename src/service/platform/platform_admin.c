@@ -84,6 +84,34 @@ int platform_set_indexes(struct ctx *ctx,
                               platform_SetIndexesRequest_index_yaml(in));
 }
 
+int platform_set_read_only(struct ctx *ctx,
+                           const struct platform_SetReadOnlyRequest *in,
+                           struct platform_Void *out)
+{
+    (void)out;
+    return engine_read_only_set(ctx, ctx->env->engine,
+                                platform_SetReadOnlyRequest_app(in),
+                                platform_SetReadOnlyRequest_on(in));
+}
+
+int platform_get_read_only(struct ctx *ctx, const struct platform_Void *in,
+                           struct platform_GetReadOnlyResponse *out)
+{
+    struct bytes *projects;
+    bool all = false;
+    size_t n;
+    int rc = engine_read_only_list(ctx, ctx->env->engine, &projects, &n);
+
+    (void)in;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        all |= projects[i].n == 0;
+        if (projects[i].n)
+            platform_GetReadOnlyResponse_add_app(ctx, out, projects[i]);
+    }
+    platform_GetReadOnlyResponse_set_all(out, all);
+    return rc;
+}
+
 /* What the app has in memcached, if there is one and it answers. */
 static void forget_cache(struct ctx *ctx, struct bytes app)
 {
@@ -110,6 +138,8 @@ int platform_delete_app_data(struct ctx *ctx,
     rc = engine_app_delete(ctx, ctx->env->engine, app);
     if (rc == 0)
         rc = identity_key_delete(ctx, ctx->env->storage, app);
+    if (rc == 0)
+        rc = engine_read_only_set(ctx, ctx->env->engine, app, false);
     if (rc == 0)
         forget_cache(ctx, app);
     return rc;

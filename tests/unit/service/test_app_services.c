@@ -231,6 +231,37 @@ static void a_package_is_enabled_when_it_is_there(void **state)
     }
 }
 
+static int write_status(const char *capability)
+{
+    struct capability_IsEnabledRequest *in =
+        capability_IsEnabledRequest_new(&f.ctx);
+    struct capability_IsEnabledResponse *out =
+        capability_IsEnabledResponse_new(&f.ctx);
+
+    capability_IsEnabledRequest_set_package(in, BYTES_LIT("datastore_v3"));
+    capability_IsEnabledRequest_add_capability(&f.ctx, in, BYTES_LIT("*"));
+    capability_IsEnabledRequest_add_capability(&f.ctx, in,
+                                               bytes_str(capability));
+    assert_int_equal(capability_is_enabled(&f.ctx, in, out), 0);
+    return capability_IsEnabledResponse_summary_status(out);
+}
+
+static void writing_is_disabled_while_the_app_is_read_only(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        engine_read_only_set(&f.ctx, f.env.engine, f.ctx.app, true), 0);
+    assert_int_equal(write_status("write"),
+                     capability_IsEnabledResponse_DISABLED);
+    assert_int_equal(write_status("read"),
+                     capability_IsEnabledResponse_ENABLED);
+    assert_int_equal(f.ctx.err.code, 0);
+    assert_int_equal(
+        engine_read_only_set(&f.ctx, f.env.engine, f.ctx.app, false), 0);
+    assert_int_equal(write_status("write"),
+                     capability_IsEnabledResponse_ENABLED);
+}
+
 /* ---- modules ---- */
 
 static void deploy(void)
@@ -401,6 +432,7 @@ int main(void)
         TEST(names_follow_the_project),
         TEST(a_token_has_scopes_and_an_end),
         TEST(a_package_is_enabled_when_it_is_there),
+        TEST(writing_is_disabled_while_the_app_is_read_only),
         TEST(an_app_lists_its_services_and_versions),
         TEST(the_emulators_app_is_its_caller),
         TEST(a_host_name_leads_to_a_version_or_an_instance),
