@@ -33,6 +33,7 @@ PYTHON = {
     'modules': 'api.modules.modules_service_pb2',
     'remote_api': 'ext.remote_api.remote_api_bytes_pb2',
     'snapshot': 'datastore.snapshot_pb2',
+    'taskqueue': 'api.taskqueue.taskqueue_service_bytes_pb2',
     'user': 'api.user_service_pb2',
 }
 # A file of the Go SDK: ours that hold its messages.
@@ -44,6 +45,7 @@ GO = {
     'memcache/memcache_service': ['memcache'],
     'modules/modules_service': ['modules'],
     'remote_api/remote_api': ['remote_api'],
+    'taskqueue/taskqueue_service': ['taskqueue'],
     'user/user_service': ['user'],
 }
 
@@ -67,6 +69,15 @@ OTHER_DEFAULT = {
     ('Index.Property', 4, 'go'): 'direction: both send it always',
     ('MemcacheGetRequest', 6, 'go'): 'for_peek: false is none, too',
     ('GetOAuthUserResponse', 5, 'go'): 'is_admin: false is none, too',
+    ('TaskQueueAddRequest', 18, 'go'): 'mode: PUSH is none, too',
+    ('TaskQueueUpdateQueueRequest', 8, 'go'): 'mode: PUSH is none, too',
+    ('TaskQueueFetchQueuesResponse.Queue', 6, 'go'): 'paused: required',
+    ('TaskQueueFetchQueuesResponse.Queue', 9, 'go'): 'mode: PUSH is none, too',
+    ('TaskQueueFetchQueueStatsRequest', 3, 'go'): '0 is none, too',
+    ('TaskQueueQueryTasksResponse.Task', 6, 'go'): '0 is none, too',
+    ('TaskQueueQueryTasksResponse.Task', 26, 'go'): '0 is none, too',
+    ('TaskQueueQueryAndOwnTasksRequest', 4, 'go'): 'false is none, too',
+    ('TaskQueueQueryAndOwnTasksResponse.Task', 4, 'go'): '0 is none, too',
 }
 
 # Answers of ours that do not say so in their names.
@@ -159,6 +170,12 @@ def wire_type(field):
     return same.get(field.type, field.type), within
 
 
+def default(field):
+    """A field's default; of a number its value, however it was written."""
+    number = field.type == F.TYPE_DOUBLE and field.default_value
+    return float(field.default_value) if number else field.default_value
+
+
 def compare_field(sdk, message, mine, other):
     """What is wrong with our field, as sentences."""
     here = f'{message}.{other.name} = {other.number}'
@@ -173,7 +190,7 @@ def compare_field(sdk, message, mine, other):
     if wire_type(mine) != wire_type(other):
         wrong.append(f'{here}: type {F.Type.Name(other.type)}, '
                      f'ours {F.Type.Name(mine.type)}')
-    if mine.default_value != other.default_value and at not in OTHER_DEFAULT:
+    if default(mine) != default(other) and at not in OTHER_DEFAULT:
         wrong.append(f'{here}: default {other.default_value!r}, '
                      f'ours {mine.default_value!r}')
     if (mine.label == F.LABEL_REPEATED) != (other.label == F.LABEL_REPEATED):
