@@ -53,6 +53,19 @@ static int too_many(struct ctx *ctx, size_t n)
                    INDEX_ROWS_MAX, n);
 }
 
+static void items_put(struct ctx *ctx, struct items *items, size_t *cap,
+                      struct bytes name, struct bytes value)
+{
+    if (items->n == *cap) {
+        size_t more = 2 * *cap;
+
+        items->v = arena_grow(ctx->arena, items->v, *cap * sizeof(*items->v),
+                              more * sizeof(*items->v));
+        *cap = more;
+    }
+    items->v[items->n++] = (struct item){name, value};
+}
+
 static int items_add(struct ctx *ctx, struct items *items, size_t *cap,
                      const struct entity_prop *p)
 {
@@ -61,18 +74,42 @@ static int items_add(struct ctx *ctx, struct items *items, size_t *cap,
 
     if (items->n == INDEX_ROWS_MAX)
         return too_many(ctx, items->n);
-    if (items->n == *cap) {
-        size_t more = 2 * *cap;
-
-        items->v = arena_grow(ctx->arena, items->v, *cap * sizeof(*items->v),
-                              more * sizeof(*items->v));
-        *cap = more;
-    }
     rc = value_encode(ctx, &enc, p->value);
-    if (rc)
-        return rc;
-    items->v[items->n++] = (struct item){p->name, buf_view(&enc)};
-    return 0;
+    if (rc == 0)
+        items_put(ctx, items, cap, p->name, buf_view(&enc));
+    return rc;
+}
+
+static const char scatter_name[] = "__scatter__";
+
+/* FNV-1a, and the bits mixed so that any of them may decide.  Stored: it never
+ * changes. */
+static uint64_t scatter_hash(struct bytes path)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < path.n; i++)
+        h = (h ^ bytes_u8(path)[i]) * UINT64_C(0x100000001b3);
+    h = (h ^ h >> 33) * UINT64_C(0xff51afd7ed558ccd);
+    h = (h ^ h >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return h ^ h >> 33;
+}
+
+bool index_scatter(struct arena *a, const struct key *key, struct bytes *value)
+{
+    enum { ONE_IN = 128 };
+    uint64_t h = scatter_hash(key->path);
+    struct buf b = BUF_IN(a);
+    uint8_t text[7];
+
+    if (h % ONE_IN != 0)
+        return false;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (uint8_t)(h >> (8 * (7 - i)));
+    buf_add_u8(&b, VALUE_STRING);
+    key_put_escaped(&b, BYTES(text, sizeof(text)));
+    *value = buf_view(&b);
+    return true;
 }
 
 /* An empty list stands for no value at all: it is in no index. */
@@ -81,9 +118,11 @@ static bool has_value(const struct entity_prop *p)
     return p->indexed && p->meaning != MEANING_EMPTY_LIST;
 }
 
-static int items_of(struct ctx *ctx, struct bytes entity, struct items *out)
+static int items_of(struct ctx *ctx, const struct key *key, struct bytes entity,
+                    struct items *out)
 {
     struct entity_walk walk = ENTITY_WALK(entity);
+    struct bytes scatter;
     struct entity_prop p;
     size_t cap = 16;
     int rc;
@@ -98,6 +137,8 @@ static int items_of(struct ctx *ctx, struct bytes entity, struct items *out)
     }
     if (walk.bad)
         return ctx_err(ctx, ERR_MALFORMED, "the entity is malformed");
+    if (index_scatter(ctx->arena, key, &scatter))
+        items_put(ctx, out, &cap, bytes_str(scatter_name), scatter);
     items_sort(out);
     return 0;
 }
@@ -118,6 +159,7 @@ static struct items items_named(const struct items *items, struct bytes name)
 /* ---- rows ---- */
 
 static const uint8_t multi_flag[] = {INDEX_ROW_MULTI};
+static const uint8_t hidden_flag[] = {INDEX_ROW_HIDDEN};
 
 static struct bytes flags(bool multi)
 {
@@ -127,8 +169,8 @@ static struct bytes flags(bool multi)
 static int row_add(struct ctx *ctx, struct index_rows *rows,
                    struct bytes partition, struct bytes row, struct bytes value)
 {
-    if (rows->n == INDEX_ROWS_MAX)
-        return too_many(ctx, rows->n);
+    if (rows->n == INDEX_ROWS_MAX + rows->free)
+        return too_many(ctx, rows->n - rows->free);
     if (rows->n == rows->cap) {
         size_t more = rows->cap ? 2 * rows->cap : 32;
 
@@ -198,15 +240,17 @@ static int property_rows(struct ctx *ctx, const struct key *key,
     for (size_t i = 0; i < items->n && rc == 0; i++) {
         const struct item *it = &items->v[i];
         bool again = i > 0 && bytes_eq(it->name, last);
+        bool hidden = bytes_eq_str(it->name, scatter_name);
 
         if (!again) {
             prefix = index_property_prefix(ctx->arena, key->kind, it->name);
             last = it->name;
             multi = i + 1 < items->n && bytes_eq(items->v[i + 1].name, last);
         }
+        out->free += hidden;
         rc = row_add(ctx, out, partition,
                      JOIN(ctx->arena, prefix, it->value, key->path),
-                     flags(multi));
+                     hidden ? BYTES(hidden_flag, 1) : flags(multi));
     }
     return rc;
 }
@@ -372,7 +416,7 @@ int index_rows_of_def(struct ctx *ctx, const struct index_def *def,
                       struct index_rows *out)
 {
     struct items items;
-    int rc = items_of(ctx, entity, &items);
+    int rc = items_of(ctx, key, entity, &items);
 
     *out = (struct index_rows){0};
     return rc ? rc : all_composites(ctx, def, 1, key, &items, out);
@@ -391,12 +435,13 @@ int index_rows_of(struct ctx *ctx, const struct index_set *set,
     int rc;
 
     *out = (struct index_rows){0};
-    rc = items_of(ctx, entity, &items);
+    rc = items_of(ctx, key, entity, &items);
     if (rc)
         return rc;
     defs = index_set_kind(set, key->kind, &n);
     if (n > 0)
         rc = all_composites(ctx, defs, n, key, &items, out);
+    out->free++;
     if (rc == 0)
         rc = row_add(
             ctx, out, partition,
@@ -408,11 +453,14 @@ int index_rows_of(struct ctx *ctx, const struct index_set *set,
     return property_rows(ctx, key, partition, &items, out);
 }
 
-/* A property's row serves both directions, where Google keeps two. */
+/* A property's row serves both directions, where Google keeps two; what is
+ * hidden costs nothing. */
 static size_t row_cost(const struct index_row *row)
 {
     struct bytes p = row->key.partition;
 
+    if (row->value.n && (bytes_u8(row->value)[0] & INDEX_ROW_HIDDEN))
+        return 0;
     return bytes_u8(p)[p.n - 1] == KEY_PROPERTIES ? 2 : 1;
 }
 

@@ -35,7 +35,7 @@ enum index_state {
 
 /* Sources: "Datastore limits" of the public documentation. */
 enum {
-    INDEX_ROWS_MAX = 20000,                  /* index rows of one entity */
+    INDEX_ROWS_MAX = 20000, /* indexed values and composite rows of an entity */
     INDEX_COMPOSITE_BYTES = 2 * 1024 * 1024, /* its composite rows together */
     INDEX_DEFS_MAX = 200,                    /* composite indexes of an app */
 };
@@ -126,6 +126,8 @@ enum {
     /* The entity has more than one distinct value of this property (of one of
      * these): other rows may lead to the same entity. */
     INDEX_ROW_MULTI = 1,
+    /* It is no value of the entity's own: its `__scatter__`. */
+    INDEX_ROW_HIDDEN = 2,
 };
 
 static inline bool index_row_multi(struct bytes value)
@@ -141,7 +143,17 @@ struct index_row {
 struct index_rows {
     struct index_row *rows; /* sorted by partition, then row; no doubles */
     size_t n, cap;
+    size_t
+        free; /* of those, the ones no limit counts: kind and `__scatter__` */
 };
+
+/*
+ * The hidden property `__scatter__`, which one entity in 128 has, and the same
+ * ones always: a string that is a hash of the key, so that a query sorted by
+ * it is a sample of the kind.  Jobs that split a kind among workers ask it.
+ * False when the entity has none; else *value is the encoded value.
+ */
+bool index_scatter(struct arena *a, const struct key *key, struct bytes *value);
 
 /*
  * All rows of `entity`, stored under the complete `key`, with the composites

@@ -87,7 +87,7 @@ ON_EACH_BACKEND(hundreds_of_groups_are_written_by_one_call)
     bed_ok(b, engine_write(&b->ctx, b->engine, m, N, &cost));
     assert_int_equal(cost.entity_writes, N);
     assert_int_equal(bed_rows(b, KEY_ENTITIES), N);
-    assert_int_equal(bed_rows(b, KEY_PROPERTIES), N);
+    assert_int_equal(bed_rows(b, KEY_KINDS), N);
     assert_int_equal(bed_rows(b, KEY_GROUPS), N);
 }
 

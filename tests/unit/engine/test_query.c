@@ -318,6 +318,18 @@ static void put_numbers(int n)
     arena_reset(&bed.arena);
 }
 
+static void delete_numbers(int n)
+{
+    struct engine_mutation *m =
+        ARENA_ARRAY(&bed.arena, struct engine_mutation, n);
+
+    for (int i = 0; i < n; i++) {
+        m[i] = entity_in("", arena_printf(&bed.arena, "K:%d", i + 1));
+        m[i].entity = BYTES_NONE;
+    }
+    write_all(m, n);
+}
+
 /* RunQuery and each Next: rows, skipped, more. */
 static void batches(const char *text, const char *want)
 {
@@ -702,6 +714,43 @@ static void metadata_kinds_tell_what_is_stored(void **state)
     check("__property__ keys", "A/z");
 }
 
+/* ---- __scatter__ ---- */
+
+static int in_all(const char *text)
+{
+    int n = 0;
+
+    for (const char *at = text; *at; at++)
+        n += *at == ' ';
+    return *text ? n + 1 : 0;
+}
+
+static const char *all_of(const char *text)
+{
+    return answer_all(&bed, ask(&bed.arena, text), 0, false);
+}
+
+static void a_sample_of_a_kind_is_scattered(void **state)
+{
+    const char *sample;
+    int n;
+
+    put_numbers(1500);
+    sample = all_of("K order:__scatter__");
+    n = in_all(sample);
+    assert_true(n >= 2 && n <= 40); /* one in 128: about 12, the same always */
+    assert_string_equal(all_of("K order:__scatter__ keys"), sample);
+    assert_string_not_equal(all_of("K __scatter__>'' keys"), "");
+    /* in no order that a key or a value has */
+    assert_string_not_equal(all_of("K __scatter__>=null order:__scatter__"),
+                            all_of("K order:-__scatter__"));
+    /* and nobody sees it */
+    check("__property__ keys", "K/n");
+    delete_numbers(1500);
+    check("K order:__scatter__", "");
+    assert_int_equal(bed_rows(&bed, KEY_PROPERTIES), 0);
+}
+
 /* ---- the table of open queries ---- */
 
 static void the_oldest_open_query_makes_room(void **state)
@@ -765,6 +814,7 @@ int main(void)
         TEST(a_transaction_never_sees_a_mix),
         TEST(a_finished_transaction_cannot_be_queried),
         TEST(metadata_kinds_tell_what_is_stored),
+        TEST(a_sample_of_a_kind_is_scattered),
         TEST(the_oldest_open_query_makes_room),
     };
 
