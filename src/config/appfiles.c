@@ -1,10 +1,11 @@
 /*
- * The files beside app.yaml: index.yaml, queue.yaml, cron.yaml, dispatch.yaml.
- * Rows follow datastore_index.py, queueinfo.py, croninfo.py and
+ * The files beside app.yaml: index.yaml, queue.yaml, dispatch.yaml; cron.yaml
+ * has a file of its own.  Rows follow datastore_index.py, queueinfo.py and
  * dispatchinfo.py; a limit those forget is marked "ours".
  */
 #include "config/appyaml.h"
 
+#include "config/cronyaml.h"
 #include "config/regex.h"
 
 #include <stdio.h>
@@ -13,7 +14,6 @@
 enum {
     DISPATCH_RULES_MAX = 20, /* Google's public reference */
     DISPATCH_URL_MAX = 100,  /* likewise, host and path together */
-    CRON_JOBS_MAX = 250,     /* likewise */
 };
 
 #define TIME_PATTERN "[0-9]+(\\.[0-9]+)?[smhd]"
@@ -133,61 +133,6 @@ static const struct config_field queues_fields[] = {
 static const struct config_schema queues_schema = {.name = "QueueInfoExternal",
                                                    .fields = queues_fields};
 
-/* ---- cron.yaml ---- */
-
-static const struct config_field cron_retry_fields[] = {
-    {.name = "job_retry_limit", .type = CONFIG_INT, .min = 0, .max = 5},
-    {.name = "job_age_limit", .type = CONFIG_PATTERN, .pattern = TIME_PATTERN},
-    {.name = "min_backoff_seconds", .type = CONFIG_FLOAT, .max = 1e15},
-    {.name = "max_backoff_seconds", .type = CONFIG_FLOAT, .max = 1e15},
-    {.name = "max_doublings", .type = CONFIG_INT, .min = 0, .max = 1e15},
-    {0},
-};
-static const struct config_schema cron_retry_schema = {
-    .name = "RetryParameters", .fields = cron_retry_fields};
-
-static const struct config_field job_fields[] = {
-    {.name = "url", .type = CONFIG_PATTERN, .pattern = "/.*", .required = true},
-    {.name = "schedule",
-     .type = CONFIG_PATTERN,
-     .pattern = "\\S.*",
-     .required = true},
-    {.name = "timezone", .type = CONFIG_PATTERN, .pattern = ".{0,100}"},
-    {.name = "description", .type = CONFIG_PATTERN, .pattern = "(?s).{0,499}"},
-    {.name = "retry_parameters",
-     .type = CONFIG_OBJECT,
-     .schema = &cron_retry_schema},
-    {.name = "target",
-     .type = CONFIG_PATTERN,
-     .pattern = "(?:[a-z\\d\\-]{1,63}:)?(?!-)[a-z\\d\\-]{1,100}"},
-    {.name = "attempt_deadline",
-     .type = CONFIG_PATTERN,
-     .pattern = "[0-9]+(\\.[0-9]+)?s"},
-    {0},
-};
-static const struct config_schema job_schema = {.name = "CronEntry",
-                                                .fields = job_fields};
-
-static void check_cron(struct config_report *r, const struct config_node *key,
-                       const struct config_node *map)
-{
-    const struct config_node *jobs = config_node_get(map, "cron");
-
-    if (jobs && jobs->n > CRON_JOBS_MAX)
-        config_report_at(r, jobs, "More than %d cron jobs.", CRON_JOBS_MAX);
-}
-
-static const struct config_field cron_fields[] = {
-    {.name = "application", .type = CONFIG_TEXT},
-    {.name = "cron",
-     .type = CONFIG_OBJECT,
-     .schema = &job_schema,
-     .list = true},
-    {0},
-};
-static const struct config_schema cron_schema = {
-    .name = "CronInfoExternal", .fields = cron_fields, .check = check_cron};
-
 /* ---- dispatch.yaml ---- */
 
 #define HOST_LABELS "([a-z0-9]([a-z0-9\\-]*[a-z0-9])*)"
@@ -281,7 +226,7 @@ static const struct config_schema dispatch_schema = {.name =
 const struct appyaml_file appyaml_files[] = {
     {"index.yaml", &indexes_schema},
     {"queue.yaml", &queues_schema},
-    {"cron.yaml", &cron_schema},
+    {"cron.yaml", &cronyaml_schema},
     {"dispatch.yaml", &dispatch_schema},
     {NULL, NULL},
 };
