@@ -467,13 +467,13 @@ static void run(int tries, int days)
 static void test_runs_around_changes_of_the_clocks(void **state)
 {
     (void)state;
-    run(800 * scale(), 2);
+    run(400 * scale(), 2);
 }
 
 static void test_runs_over_three_years(void **state)
 {
     (void)state;
-    run(4 * scale(), 1100);
+    run(2 * scale(), 1100);
 }
 
 int main(void)
