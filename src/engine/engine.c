@@ -74,6 +74,11 @@ void engine_close(struct engine *e)
     free(e);
 }
 
+void engine_set_actions(struct engine *e, const struct engine_actions *a)
+{
+    e->actions = *a;
+}
+
 /* ---- the engine's own thread ---- */
 
 enum { TICK_SEC = 1, RETRY_SEC = 60 };

@@ -128,6 +128,32 @@ int engine_write_begin(struct ctx *ctx, struct engine *e, struct bytes app);
 /* It has ended. */
 void engine_write_end(struct engine *e, struct bytes app);
 
+/*
+ * A version above all handed out before, over restarts too: a number for
+ * others who need one that is unique and grows, in microseconds since 1970 or
+ * a little ahead.  Rarely a commit; errors as storage_commit().
+ */
+int engine_next_version(struct ctx *ctx, struct engine *e, int64_t *out);
+
+/* ---- what commits with a transaction ---- */
+
+/*
+ * Whoever keeps actions with txn_add_actions() says here what becomes of them.
+ * prepare() adds rows to the batch of the commit and may answer an error,
+ * which fails it; done() hears what the commit said, once for each prepare()
+ * that answered 0.  A commit that met a conflict is prepared anew.
+ */
+struct engine_actions {
+    int (*prepare)(struct ctx *ctx, struct bytes app,
+                   const struct bytes *actions, size_t n,
+                   struct storage_batch *b, void **state, void *arg);
+    void (*done)(struct ctx *ctx, void *state, int rc, void *arg);
+    void *arg;
+};
+
+/* Before any transaction is open. */
+void engine_set_actions(struct engine *e, const struct engine_actions *a);
+
 /* ---- ids ---- */
 
 /*

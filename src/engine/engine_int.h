@@ -237,7 +237,8 @@ struct engine {
 
     struct lock change_lock; /* one change of definitions at a time */
     struct txn_table *txns;
-    struct query_table *queries; /* open queries: query_open.h */
+    struct engine_actions actions; /* engine_set_actions() */
+    struct query_table *queries;   /* open queries: query_open.h */
 
     /* the engine's own thread */
     pthread_t thread;

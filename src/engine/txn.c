@@ -504,21 +504,30 @@ int txn_write(struct ctx *ctx, struct txn *t, const struct engine_mutation *m)
     return 0;
 }
 
-int txn_add_action(struct ctx *ctx, struct txn *t, struct bytes action)
+int txn_add_actions(struct ctx *ctx, struct txn *t, const struct bytes *actions,
+                    size_t n)
 {
+    size_t bytes = 0;
     int rc;
 
     if (t->options.mode == TXN_READ_ONLY)
         return ctx_err(ctx, ERR_INVALID,
                        "Cannot add actions in a read-only transaction.");
-    if (t->n_actions == TXN_ACTIONS_MAX)
+    if (n > TXN_ACTIONS_MAX - t->n_actions)
         return ctx_err(ctx, ERR_INVALID,
                        "Too many messages, maximum allowed %d",
                        TXN_ACTIONS_MAX);
-    rc = count_bytes(ctx, t, action.n);
-    if (rc == 0)
-        t->actions[t->n_actions++] = arena_dup(&t->arena, action);
+    for (size_t i = 0; i < n; i++)
+        bytes += actions[i].n;
+    rc = count_bytes(ctx, t, bytes);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        t->actions[t->n_actions++] = arena_dup(&t->arena, actions[i]);
     return rc;
+}
+
+int txn_add_action(struct ctx *ctx, struct txn *t, struct bytes action)
+{
+    return txn_add_actions(ctx, t, &action, 1);
 }
 
 /* ---- commit ---- */
@@ -619,10 +628,25 @@ static int commit_batch(struct ctx *ctx, struct storage *st,
     return rc ? rc : storage_commit(ctx, st, &rest, NULL);
 }
 
+/* The rows of what was kept go along; *state is for those who hear of it. */
+static int plan_actions(struct ctx *ctx, struct commit *c,
+                        struct write_plan *plan, void **state)
+{
+    const struct engine_actions *a = &c->engine->actions;
+    struct txn *t = c->txn;
+
+    if (t->n_actions == 0 || !a->prepare)
+        return 0;
+    return a->prepare(ctx, t->app, t->actions, t->n_actions, &plan->batch,
+                      state, a->arg);
+}
+
 static int commit_with(struct ctx *ctx, struct commit *c,
                        struct write_plan *plan)
 {
+    const struct engine_actions *a = &c->engine->actions;
     size_t group_conds, failed = 0;
+    void *state = NULL;
     int64_t version;
     int rc = require_groups(ctx, c, plan, &group_conds);
 
@@ -630,10 +654,14 @@ static int commit_with(struct ctx *ctx, struct commit *c,
         rc = version_next(ctx, c->engine, &version);
     for (size_t i = 0; i < c->n && rc == 0; i++)
         rc = plan_mutation(ctx, c, plan, i, version);
+    if (rc == 0)
+        rc = plan_actions(ctx, c, plan, &state);
     if (rc)
         return rc;
     errinj_crash("engine.txn.commit.crash");
     rc = commit_batch(ctx, c->engine->storage, &plan->batch, &failed);
+    if (state)
+        a->done(ctx, state, rc, a->arg);
     if (rc == ERR_CONFLICT && failed < group_conds)
         return overtaken(ctx);
     for (size_t i = 0; i < c->n && rc == 0; i++)
@@ -734,7 +762,8 @@ int txn_commit(struct ctx *ctx, struct engine *e, uint64_t handle,
     rc = finish(ctx, e, handle, &t);
     if (rc)
         return rc;
-    if (t->n_mutations > 0) /* else what was read need not hold any more */
+    /* Else what was read need not hold any more. */
+    if (t->n_mutations > 0 || t->n_actions > 0)
         rc = commit_gated(ctx, e, t, out);
     unref(t);
     return rc;

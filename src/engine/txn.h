@@ -68,6 +68,10 @@ int txn_write(struct ctx *ctx, struct txn *t, const struct engine_mutation *m);
 /* Keep an action (a task to be added) for the commit; opaque bytes, copied. */
 int txn_add_action(struct ctx *ctx, struct txn *t, struct bytes action);
 
+/* As above for several: all of them are kept, or none. */
+int txn_add_actions(struct ctx *ctx, struct txn *t, const struct bytes *actions,
+                    size_t n);
+
 /* What a commit did: one entry per mutated key, in the arena. */
 struct txn_result {
     struct engine_mutation *mutations; /* versions set, last one of each key */

@@ -90,3 +90,8 @@ int64_t engine_read_version(const struct engine *e)
 {
     return atomic_load(&e->versions.last);
 }
+
+int engine_next_version(struct ctx *ctx, struct engine *e, int64_t *out)
+{
+    return version_next(ctx, e, out);
+}
