@@ -14,6 +14,7 @@
 #include "rpc/rpc.h"
 #include "service/memcache/memcache.h"
 #include "service/platform/platform.h"
+#include "service/taskqueue/taskqueue.h"
 #include "service/user/users.h"
 #include "storage/storage.h"
 #include "wire/wire.h"
@@ -39,6 +40,8 @@ struct options {
     const char *project;
     const char *index_yaml;
     const char *queue_yaml;
+    const char *app_url;
+    const char *edge;
     const char *port_file;
     int workers;
     int loops;
@@ -76,6 +79,10 @@ static const struct option_row {
     {"project", OPT_TEXT, O(project), "ID", "the app of the emulator"},
     {"index-yaml", OPT_TEXT, O(index_yaml), "FILE", "indexes of the project"},
     {"queue-yaml", OPT_TEXT, O(queue_yaml), "FILE", "queues of the project"},
+    {"app-url", OPT_TEXT, O(app_url), "URL",
+     "the emulator's app: push tasks are sent there; without it they wait"},
+    {"edge", OPT_TEXT, O(edge), "PATH",
+     "haproxy's socket for push tasks; without it they wait"},
     {"port-file", OPT_TEXT, O(port_file), "FILE",
      "write the port there once ready"},
     {"workers", OPT_NUMBER, O(workers), "N", "threads that may wait"},
@@ -235,6 +242,25 @@ static void open_engine(struct server *s)
                                 read_file(s, "index-yaml", s->o.index_yaml)));
 }
 
+static void open_taskqueue(struct server *s)
+{
+    const struct taskqueue_options o = {
+        .storage = s->env.storage,
+        .engine = s->env.engine,
+        .platform = s->env.platform,
+        .domain = s->o.domain,
+        .app_url = s->o.app_url,
+        .edge = s->o.edge,
+    };
+
+    must(s, taskqueue_open(&s->ctx, &o, &s->env.taskqueue));
+    if (s->o.queue_yaml && s->o.project)
+        must(s,
+             taskqueue_set_yaml(&s->ctx, s->env.taskqueue,
+                                bytes_str(s->o.project), s->o.queue_yaml,
+                                read_file(s, "queue-yaml", s->o.queue_yaml)));
+}
+
 static void open_services(struct server *s)
 {
     const struct storage_options so = {
@@ -248,6 +274,7 @@ static void open_services(struct server *s)
     open_engine(s);
     must(s, platform_open(&s->ctx, s->env.storage, read_ticket(s),
                           &s->env.platform));
+    open_taskqueue(s);
     must(s, users_open(&s->ctx, s->env.storage, &s->env.users));
     if (s->o.memcached)
         must(s, memcache_open(&s->ctx, s->o.memcached, &s->env.memcache));
@@ -255,6 +282,8 @@ static void open_services(struct server *s)
 
 static void close_services(struct server *s)
 {
+    taskqueue_stop(s->env.taskqueue);
+    taskqueue_close(s->env.taskqueue);
     memcache_close(s->env.memcache);
     users_close(s->env.users);
     platform_close(s->env.platform);
@@ -322,6 +351,7 @@ static void gather(struct ctx *ctx, struct buf *out, void *arg)
     metric_set(METRIC_UPTIME, (clock_mono() - s->started) / CLOCK_SEC);
     metric_set(METRIC_MEMORY, resident_bytes());
     write_storage(ctx, out);
+    taskqueue_metrics(s->env.taskqueue, out);
 }
 
 /* ---- listening ---- */
@@ -440,6 +470,7 @@ int main(int argc, char **argv)
     };
     must(&s, rpc_start(&s.ctx, &ro, &s.rpc));
     listen_all(&s);
+    must(&s, taskqueue_start(&s.ctx, s.env.taskqueue));
     write_port_file(&s);
     log_info(NULL, "server.ready", "port", log_int(http_server_port(s.http)),
              "storage", s.o.storage, "ms",

@@ -13,6 +13,7 @@
 #define LOCK_LIST                                                              \
     LOCK(RPC_TICKETS, "the table of tickets")                                  \
     LOCK(RPC_POOL, "the queue from loops to workers")                          \
+    LOCK(TASKQUEUE_CHANGE, "held while a queue's definition is changed")       \
     LOCK(ENGINE_IDS, "the blocks of ids an app is handing out")                \
     LOCK(ENGINE_TXN, "the table of open transactions")                         \
     LOCK(ENGINE_TXN_ONE, "one open transaction, while a call works on it")     \
@@ -20,6 +21,9 @@
     LOCK(ENGINE_CHANGE, "held while index definitions are changed")            \
     LOCK(ENGINE_INDEX, "the apps the engine knows and their definitions")      \
     LOCK(ENGINE_VERSION, "the reserve of version numbers")                     \
+    LOCK(TASKQUEUE, "the queues, their definitions and marks")                 \
+    LOCK(TASKQUEUE_INBOX, "what the dispatcher has been told")                 \
+    LOCK(TASKQUEUE_STORE, "what the dispatcher wants of the store")            \
     LOCK(MEMCACHE_POOL, "idle connections to memcached")                       \
     LOCK(USER_LOCKOUT, "the counters of failed sign-ins")                      \
     LOCK(STORAGE_TRACE, "the figures of a traced store")                       \

@@ -10,6 +10,7 @@
 #include "service/memcache/memcache.h"
 #include "service/modules/modules.h"
 #include "service/platform/platform.h"
+#include "service/taskqueue/taskqueue.h"
 #include "service/user/user.h"
 
 /* ---- appscale: the server itself ---- */
@@ -105,6 +106,7 @@ static const struct rpc_method platform_methods[] = {
     PLATFORM("SetIndexes", platform_set_indexes, SetIndexesRequest, Void),
     PLATFORM("SetReadOnly", platform_set_read_only, SetReadOnlyRequest, Void),
     PLATFORM("GetReadOnly", platform_get_read_only, Void, GetReadOnlyResponse),
+    PLATFORM("SetQueues", platform_set_queues, SetQueuesRequest, Void),
     PLATFORM("DeleteAppData", platform_delete_app_data, DeleteAppDataRequest,
              Void),
     PLATFORM("Stats", platform_stats, Void, StatsResponse),
@@ -200,11 +202,44 @@ static const struct rpc_service modules = {
     .methods = modules_methods,
 };
 
+/* ---- taskqueue ---- */
+
+#define TASKQUEUE(name_, fn_)                                                  \
+    RPC_TYPED(#name_, fn_, taskqueue_TaskQueue##name_##Request,                \
+              taskqueue_TaskQueue##name_##Response, RPC_POOL | RPC_FOR_APP)
+
+static const struct rpc_method taskqueue_methods[] = {
+    RPC_RAW("Add", taskqueue_add, RPC_POOL),
+    RPC_RAW("BulkAdd", taskqueue_bulk_add, RPC_POOL),
+    TASKQUEUE(Delete, taskqueue_delete),
+    TASKQUEUE(QueryTasks, taskqueue_query_tasks),
+    TASKQUEUE(FetchTask, taskqueue_fetch_task),
+    TASKQUEUE(ForceRun, taskqueue_force_run),
+    TASKQUEUE(QueryAndOwnTasks, taskqueue_lease),
+    TASKQUEUE(ModifyTaskLease, taskqueue_modify_lease),
+    TASKQUEUE(FetchQueues, taskqueue_fetch_queues),
+    TASKQUEUE(FetchQueueStats, taskqueue_fetch_stats),
+    TASKQUEUE(UpdateQueue, taskqueue_update_queue),
+    TASKQUEUE(PauseQueue, taskqueue_pause_queue),
+    TASKQUEUE(PurgeQueue, taskqueue_purge_queue),
+    TASKQUEUE(DeleteQueue, taskqueue_delete_queue),
+    TASKQUEUE(DeleteGroup, taskqueue_delete_group),
+    TASKQUEUE(UpdateStorageLimit, taskqueue_update_storage_limit),
+    {0},
+};
+
+static const struct rpc_service taskqueue = {
+    .name = "taskqueue",
+    .errors = taskqueue_errors,
+    .methods = taskqueue_methods,
+    .request_max = TASKQUEUE_REQUEST_MAX,
+};
+
 /* ---- all of them ---- */
 
 const struct rpc_service *const rpc_services[] = {
-    &appscale,   &datastore, &memcache, &user, &app_identity,
-    &capability, &modules,   &platform, NULL,
+    &appscale,   &datastore, &memcache, &user,      &app_identity,
+    &capability, &modules,   &platform, &taskqueue, NULL,
 };
 
 const struct http_route *const rpc_routes[] = {

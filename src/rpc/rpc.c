@@ -135,6 +135,8 @@ static int rpc_authenticate(struct rpc_call *call)
         return rc;
     if (flags & RPC_PLATFORM)
         return caller.platform ? 0 : deny(call);
+    if ((flags & RPC_FOR_APP) && caller.platform)
+        return 0;
     if (o->env->emulator)
         caller = (struct platform_caller){.app = bytes_str(o->project)};
     call->ctx.app = bare_app(caller.app);

@@ -66,6 +66,7 @@ enum rpc_flags {
     RPC_READ_ONLY = 4,  /* allowed while the datastore is read-only */
     RPC_PLATFORM = 8,   /* for the controller's ticket alone */
     RPC_NO_TICKET = 16, /* anyone on this listener (null) */
+    RPC_FOR_APP = 32,   /* for the controller, too: the request names the app */
 };
 
 struct rpc_method {

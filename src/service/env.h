@@ -13,6 +13,7 @@ struct engine;
 struct memcache;
 struct users;
 struct platform;
+struct taskqueue;
 
 /*
  * How a service spells our codes on the wire: rows of enum err_code and the
@@ -30,9 +31,10 @@ struct service_env {
     struct memcache *memcache; /* connections to memcached */
     struct users *users;       /* accounts and sessions */
     struct platform *platform; /* apps, versions, settings: service/platform */
-    const char *domain;        /* "localhost", "apps.example.com" */
-    bool emulator;             /* any ticket is accepted */
-    bool auto_index;           /* a query makes the index it lacks */
+    struct taskqueue *taskqueue; /* queues, tasks, their dispatcher */
+    const char *domain;          /* "localhost", "apps.example.com" */
+    bool emulator;               /* any ticket is accepted */
+    bool auto_index;             /* a query makes the index it lacks */
 };
 
 #endif

@@ -25,6 +25,11 @@ static bool has_memcache(const struct service_env *env)
     return env->memcache != NULL;
 }
 
+static bool has_taskqueue(const struct service_env *env)
+{
+    return env->taskqueue != NULL;
+}
+
 /* App Engine's packages, and what each stands on here. */
 static const struct package {
     const char *name;
@@ -36,7 +41,7 @@ static const struct package {
     {"app_identity_service", always},
     {"capability_service", always},
     {"modules", always},
-    {"taskqueue", never},
+    {"taskqueue", has_taskqueue},
     {"blobstore", never},
     {"images", never},
     {"mail", never},

@@ -186,9 +186,17 @@ int platform_get_read_only(struct ctx *ctx, const struct platform_Void *in,
                            struct platform_GetReadOnlyResponse *out);
 
 /*
+ * Make the app's queues those of a queue.yaml.  Errors as
+ * taskqueue_set_yaml().
+ */
+int platform_set_queues(struct ctx *ctx,
+                        const struct platform_SetQueuesRequest *in,
+                        struct platform_Void *out);
+
+/*
  * Delete for good what an app has stored: entities and index rows, then its
- * identity key, then its cache.  A call cut short may be repeated: it finds
- * what is left.
+ * queues and tasks, its identity key, its cache.  A call cut short may be
+ * repeated: it finds what is left.
  */
 int platform_delete_app_data(struct ctx *ctx,
                              const struct platform_DeleteAppDataRequest *in,

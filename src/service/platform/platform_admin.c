@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "service/app_identity/identity_key.h"
 #include "service/memcache/memcache.h"
+#include "service/taskqueue/taskqueue.h"
 #include "service/user/users.h"
 
 int platform_create_user(struct ctx *ctx,
@@ -112,6 +113,16 @@ int platform_get_read_only(struct ctx *ctx, const struct platform_Void *in,
     return rc;
 }
 
+int platform_set_queues(struct ctx *ctx,
+                        const struct platform_SetQueuesRequest *in,
+                        struct platform_Void *out)
+{
+    (void)out;
+    return taskqueue_set_yaml(ctx, ctx->env->taskqueue,
+                              platform_SetQueuesRequest_app(in), "queue.yaml",
+                              platform_SetQueuesRequest_queue_yaml(in));
+}
+
 /* What the app has in memcached, if there is one and it answers. */
 static void forget_cache(struct ctx *ctx, struct bytes app)
 {
@@ -136,6 +147,8 @@ int platform_delete_app_data(struct ctx *ctx,
     if (app.n == 0)
         return ctx_err(ctx, ERR_INVALID, "whose data?");
     rc = engine_app_delete(ctx, ctx->env->engine, app);
+    if (rc == 0 && ctx->env->taskqueue)
+        rc = taskqueue_app_delete(ctx, ctx->env->taskqueue, app);
     if (rc == 0)
         rc = identity_key_delete(ctx, ctx->env->storage, app);
     if (rc == 0)
