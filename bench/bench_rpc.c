@@ -22,6 +22,7 @@ static void usage(FILE *f)
             "  --conns N        keep-alive connections (1)\n"
             "  --threads N      of the generator (1)\n"
             "  --seconds S      to run (3)\n"
+            "  --entities N     of zigzag and count (100000)\n"
             "  --requests N     different requests prepared (10000)\n"
             "  --pid PID        charge the CPU time of this process\n"
             "  --no-setup       the entities are there already\n"
@@ -44,6 +45,7 @@ static const struct option longs[] = {
     {"get", required_argument, NULL, 'g'},
     {"conns", required_argument, NULL, 'c'},
     {"threads", required_argument, NULL, 't'},
+    {"entities", required_argument, NULL, 'e'},
     {"seconds", required_argument, NULL, 's'},
     {"requests", required_argument, NULL, 'n'},
     {"pid", required_argument, NULL, 'P'},
@@ -73,6 +75,9 @@ static void option(struct options *o, int c)
     case 't':
         o->load.threads = atoi(optarg);
         break;
+    case 'e':
+        envelope_entities((size_t)atol(optarg));
+        break;
     case 's':
         o->load.seconds = atof(optarg);
         break;
@@ -96,8 +101,7 @@ static void run_setup(const struct options *o)
     struct load_options put = o->load;
     struct load_result r;
 
-    put.requests = envelope_setup(o->workload, o->requests);
-    if (put.requests.n == 0)
+    if (!envelope_setup(o->workload, o->requests, &put))
         return;
     put.conns = 64;
     put.pid = 0;
@@ -125,14 +129,18 @@ int main(int argc, char **argv)
     o.load.rpc = o.workload != NULL;
     if (o.workload && o.setup)
         run_setup(&o);
-    o.load.requests = o.workload ? envelope_make(o.workload, o.requests)
-                                 : envelope_get(o.get);
+    if (o.workload)
+        envelope_make(o.workload, o.requests, &o.load);
+    else
+        o.load.requests = envelope_get(o.get);
     load_run(&o.load, &r);
     printf("{\"workload\":\"%s\",\"conns\":%d,\"rate\":%.0f,\"p50\":%.1f,"
-           "\"p99\":%.1f,\"cpu\":%.2f,\"answers\":%llu,\"errors\":%llu}\n",
+           "\"p99\":%.1f,\"cpu\":%.2f,\"answers\":%llu,\"again\":%llu,"
+           "\"errors\":%llu}\n",
            o.workload ? o.workload : "static", o.load.conns,
            (double)r.answers / r.seconds, r.p50, r.p99, r.server_cpu,
-           (unsigned long long)r.answers, (unsigned long long)r.errors);
+           (unsigned long long)r.answers, (unsigned long long)r.again,
+           (unsigned long long)r.errors);
     if (r.errors)
         die("%llu answers were errors, the first: %s",
             (unsigned long long)r.errors, r.first_error);

@@ -28,6 +28,8 @@ struct conn {
     int64_t sent;
     uint8_t *in;
     size_t n;
+    struct load_sequence sequence;
+    struct buf out; /* of a script */
 };
 
 struct worker {
@@ -36,10 +38,13 @@ struct worker {
     struct conn *conns;
     int n_conns;
     int64_t until;
-    uint64_t answers, errors;
+    uint64_t answers, errors, again;
     uint64_t hist[HIST_SLOTS];
     char first_error[200];
 };
+
+/* Of sequences, over all connections. */
+static uint64_t serials;
 
 static int slot_of(uint64_t ns)
 {
@@ -93,20 +98,8 @@ static int dial(const struct load_options *o)
     return fd;
 }
 
-/* False when there is nothing left to send. */
-static bool send_next(struct worker *w, struct conn *c)
+static void send_bytes(struct conn *c, struct bytes req)
 {
-    const struct load_requests *r = &w->o->requests;
-    struct bytes req;
-
-    if (c->next >= r->n) {
-        if (r->once)
-            return false;
-        c->next = 0;
-    }
-    req = r->list[c->next];
-    c->next += r->once ? (size_t)w->o->conns : 1;
-    c->sent = now_ns();
     while (req.n > 0) {
         ssize_t n = write(c->fd, req.p, req.n);
 
@@ -114,6 +107,38 @@ static bool send_next(struct worker *w, struct conn *c)
             die("writing to the server: %s", strerror(errno));
         req = bytes_from(req, (size_t)n);
     }
+}
+
+/* The first call of a new sequence. */
+static bool begin_sequence(struct worker *w, struct conn *c)
+{
+    int error = 0;
+
+    c->sequence = (struct load_sequence){
+        .serial = __atomic_fetch_add(&serials, 1, __ATOMIC_RELAXED)};
+    buf_clear(&c->out);
+    if (!w->o->script(&c->sequence, BYTES_NONE, &error, &c->out))
+        return false;
+    c->sent = now_ns();
+    send_bytes(c, buf_view(&c->out));
+    return true;
+}
+
+/* False when there is nothing left to send. */
+static bool send_next(struct worker *w, struct conn *c)
+{
+    const struct load_requests *r = &w->o->requests;
+
+    if (w->o->script)
+        return begin_sequence(w, c);
+    if (c->next >= r->n) {
+        if (r->once)
+            return false;
+        c->next = 0;
+    }
+    c->sent = now_ns();
+    send_bytes(c, r->list[c->next]);
+    c->next += r->once ? (size_t)w->o->conns : 1;
     return true;
 }
 
@@ -168,6 +193,49 @@ static void check_answer(struct worker *w, const struct conn *c,
         note_error(w, BYTES_LIT("an answer that is no remote_api.Response"));
 }
 
+/* What the remote_api.Response says: its payload, its application error. */
+static struct bytes read_answer(struct bytes body, int *error,
+                                struct bytes *detail)
+{
+    struct pb_reader r = PB_READER(body);
+    struct bytes payload = BYTES_NONE;
+
+    while (pb_next(&r)) {
+        struct pb_reader in = PB_READER(r.bytes);
+
+        if (r.field == 1)
+            payload = r.bytes;
+        while (r.field != 1 && pb_next(&in)) {
+            if (in.field == 1)
+                *error = (int)in.u64;
+            else
+                *detail = in.bytes;
+        }
+    }
+    return payload;
+}
+
+/* The next call of the sequence; false when that was the last. */
+static bool go_on(struct worker *w, struct conn *c, struct bytes body)
+{
+    struct bytes detail = BYTES_NONE, payload;
+    bool more;
+    int error = 0;
+
+    payload = read_answer(body, &error, &detail);
+    c->sequence.step++;
+    c->n = 0; /* the payload stays where it is until the next read */
+    buf_clear(&c->out);
+    more = w->o->script(&c->sequence, payload, &error, &c->out);
+    if (error)
+        note_error(w, detail);
+    else if (more)
+        send_bytes(c, buf_view(&c->out));
+    else
+        w->again += c->sequence.again;
+    return more && !error;
+}
+
 /* False when the connection has done its share. */
 static bool on_readable(struct worker *w, struct conn *c)
 {
@@ -180,9 +248,12 @@ static bool on_readable(struct worker *w, struct conn *c)
     c->n += (size_t)n;
     if (!answer_size(c, &body))
         return true;
+    if (w->o->script && go_on(w, c, body))
+        return true;
     w->hist[slot_of((uint64_t)(now_ns() - c->sent))]++;
     w->answers++;
-    check_answer(w, c, body);
+    if (!w->o->script)
+        check_answer(w, c, body);
     c->n = 0;
     return clock_mono() < w->until && send_next(w, c);
 }
@@ -261,6 +332,7 @@ static void share_out(const struct load_options *o, struct worker *workers,
     for (int i = 0; i < o->conns; i++) {
         conns[i].fd = dial(o);
         conns[i].in = malloc(READ_MAX);
+        conns[i].out = (struct buf)BUF_HEAP;
         conns[i].next = o->requests.once
                             ? (size_t)i
                             : (size_t)i * o->requests.n / (size_t)o->conns;
@@ -282,6 +354,7 @@ static void sum_up(struct worker *workers, int n, struct load_result *r)
     for (int i = 0; i < n; i++) {
         r->answers += workers[i].answers;
         r->errors += workers[i].errors;
+        r->again += workers[i].again;
         if (workers[i].errors && !r->first_error[0])
             strcpy(r->first_error, workers[i].first_error);
         for (int k = 0; k < HIST_SLOTS; k++)
@@ -322,6 +395,7 @@ void load_run(const struct load_options *given, struct load_result *r)
     for (int i = 0; i < o.conns; i++) {
         close(conns[i].fd);
         free(conns[i].in);
+        buf_release(&conns[i].out);
     }
     free(conns);
     free(workers);

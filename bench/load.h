@@ -11,7 +11,7 @@
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
-#include "base/bytes.h"
+#include "base/buf.h"
 
 #include <stdint.h>
 
@@ -20,6 +20,27 @@ struct load_requests {
     size_t n;           /* each connection walks them from its own place */
     bool once;          /* stop after each has been sent once */
 };
+
+/*
+ * Several calls that count as one: a transaction, a count in pages.  A script
+ * makes each from the answer to the one before.
+ */
+struct load_sequence {
+    uint64_t serial; /* no other sequence of the run has it */
+    int step;        /* calls made so far */
+    uint64_t handle; /* the script's own */
+    uint64_t again;  /* conflicts, after which it began anew */
+};
+
+/*
+ * Append the next HTTP request of `s` to `out`; false when the sequence is
+ * over, or at its beginning when there shall be no more.
+ * `answer` is the payload of the last answer, empty at the beginning, and
+ * `error` the number of its application error or 0; an error that the script
+ * does not take for an answer it leaves in *error.
+ */
+typedef bool load_script_fn(struct load_sequence *s, struct bytes answer,
+                            int *error, struct buf *out);
 
 struct load_options {
     const char *host; /* an IPv4 address */
@@ -30,10 +51,12 @@ struct load_options {
     int pid;  /* whose CPU time to charge; 0: nobody's */
     bool rpc; /* answers are remote_api.Response: count their errors */
     struct load_requests requests;
+    load_script_fn *script; /* in place of `requests`, or NULL */
 };
 
 struct load_result {
     uint64_t answers;
+    uint64_t again;  /* conflicts of sequences */
     uint64_t errors; /* HTTP status not 200, or an error in the envelope */
     double seconds;
     double p50, p99;   /* microseconds */
