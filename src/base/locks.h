@@ -29,6 +29,7 @@
     LOCK(STORAGE_TRACE, "the figures of a traced store")                       \
     LOCK(STORAGE_DB, "RocksDB in use (shared), or being opened again")         \
     LOCK(STORAGE_GROUP, "commits on their way to the log")                     \
+    LOCK(STORAGE_DHASH, "the last commit of dhash, shared by its readers")     \
     LOCK(STORAGE_KEYS, "which row keys commits have in hand")                  \
     LOCK(STORAGE_MEMORY, "the tree of the memory backend")                     \
     LOCK(STORAGE_CACHE, "a shard of the row cache")                            \

@@ -14,6 +14,7 @@
 static const struct storage_backend *const backends[] = {
     &storage_rocksdb,
     &storage_memory,
+    &storage_dhash,
     &storage_trace,
 };
 

@@ -15,10 +15,11 @@
  * disk is docs/storage-format.md.
  *
  * Backends are rows of the table in storage.c: rocksdb (one machine), memory
- * (the reference and the test double), trace (wraps any other).  Every one
- * passes tests/contract.  A backend that crosses a network needs nothing more:
- * it reads at its own consistency, may answer ERR_UNKNOWN to a commit, and
- * keeps a scan inside one partition.
+ * (the reference and the test double), dhash (over a plain store of keys and
+ * values), trace (wraps any other).  Every one passes tests/contract.  A
+ * backend that crosses a network needs nothing more: it reads at its own
+ * consistency, may answer ERR_UNKNOWN to a commit, and keeps a scan inside one
+ * partition.
  *
  * Ownership: what a call returns lives in ctx->arena; what it is given is only
  * read during the call.  Thread rule: a store is shared by all threads, a

@@ -52,6 +52,7 @@ struct storage {
     bool durable; /* a commit survives kill -9; set by open */
 };
 
+extern const struct storage_backend storage_dhash;
 extern const struct storage_backend storage_memory;
 extern const struct storage_backend storage_rocksdb;
 extern const struct storage_backend storage_trace;

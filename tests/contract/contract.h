@@ -25,6 +25,9 @@ struct fixture {
 extern const char *contract_backend;
 extern bool contract_durable;
 
+/* Where test_dir() will be, with CONTRACT_NO_SYNC; before the first of it. */
+void medium_choose(void);
+
 /* How long the random parts may go on: 1, or $CONTRACT_SCALE. */
 unsigned contract_scale(void);
 

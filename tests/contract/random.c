@@ -8,6 +8,7 @@ enum {
     PARTITIONS = 4,
     ROWS = 40,
     STEPS = 4000,
+    SECONDS = 5, /* a slow store makes fewer of them */
     REOPEN_EVERY = 700,
     KEYS_MAX = 8,
     VALUE_MAX = 300,
@@ -186,8 +187,9 @@ static void run_steps(struct run *r, unsigned steps, size_t cache_bytes)
 {
     static void (*const kinds[])(struct run *) = {step_get, step_get, step_scan,
                                                   step_commit, step_commit};
+    int64_t until = clock_mono() + SECONDS * CLOCK_SEC * contract_scale();
 
-    for (unsigned i = 1; i <= steps; i++) {
+    for (unsigned i = 1; i <= steps && clock_mono() < until; i++) {
         if (contract_durable && i % REOPEN_EVERY == 0) {
             storage_close(r->st);
             r->st =

@@ -2,7 +2,8 @@
  * test_storage BACKEND [GROUP] - the contract suite over one backend.
  *
  * --list names the backends.  CONTRACT_SCALE=20 makes the random, concurrent
- * and crash runs 20 times as long; CONTRACT_SEED=N repeats a random run.
+ * and crash runs 20 times as long; CONTRACT_SEED=N repeats a random run;
+ * CONTRACT_NO_SYNC=1 is in medium.c.
  */
 #include "crash.h"
 
@@ -65,6 +66,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--list") == 0)
         return list();
     contract_backend = argv[1];
+    medium_choose();
     if (!look())
         return 2;
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
