@@ -71,6 +71,106 @@ bool entity_key(struct bytes entity, struct bytes *reference)
     return false;
 }
 
+/* ---- what of it is indexed ---- */
+
+enum step { STEP_VALUE, STEP_ON, STEP_END, STEP_BAD };
+
+static struct bytes indexed_name(const struct entity_indexed *w,
+                                 struct bytes name, const char *end)
+{
+    struct buf b = BUF_IN(w->arena);
+
+    buf_add(&b, w->prefix);
+    buf_add(&b, name);
+    buf_add(&b, bytes_str(end));
+    return buf_view(&b);
+}
+
+/* Stand before the key of the entity that `p` holds. */
+static enum step indexed_enter(struct entity_indexed *w,
+                               const struct entity_prop *p)
+{
+    struct entity_indexed *around;
+    struct value v;
+
+    if (w->depth == ENTITY_NESTING_MAX || !value_read(p->value, &v) ||
+        v.tag != VALUE_STRING)
+        return STEP_BAD;
+    around = ARENA_NEW(w->arena, struct entity_indexed);
+    *around = *w;
+    *w = (struct entity_indexed){
+        .walk = ENTITY_WALK(v.bytes),
+        .prefix = indexed_name(around, p->name, "."),
+        .around = around,
+        .arena = around->arena,
+        .depth = around->depth + 1,
+    };
+    w->at_key = entity_key(v.bytes, &w->reference);
+    return STEP_ON;
+}
+
+/* The key of an embedded entity as a value.  Java sends one without a path for
+ * an entity that has none. */
+static enum step indexed_key(struct entity_indexed *w, struct entity_prop *p)
+{
+    struct buf in = BUF_IN(w->arena), value = BUF_IN(w->arena);
+
+    w->at_key = false;
+    if (!key_put_value(&in, w->reference))
+        return STEP_BAD;
+    if (in.n == 0)
+        return STEP_ON;
+    pb_put_tag(&value, VALUE_REFERENCE, PB_GROUP);
+    buf_add(&value, buf_view(&in));
+    pb_put_tag(&value, VALUE_REFERENCE, PB_END_GROUP);
+    *p = (struct entity_prop){
+        .name = indexed_name(w, BYTES_LIT("__key__"), ""),
+        .value = buf_view(&value),
+        .indexed = true,
+    };
+    return STEP_VALUE;
+}
+
+/* A value inside an embedded entity.  A Put leaves the users there as they
+ * came. */
+static enum step indexed_inner(struct entity_indexed *w, struct entity_prop *p)
+{
+    struct buf fixed = BUF_IN(w->arena);
+
+    p->name = indexed_name(w, p->name, "");
+    value_fix_user(&fixed, w->arena, p->value);
+    p->value = buf_view(&fixed);
+    return STEP_VALUE;
+}
+
+static enum step indexed_step(struct entity_indexed *w, struct entity_prop *p)
+{
+    if (w->at_key)
+        return indexed_key(w, p);
+    if (!entity_next(&w->walk, p)) {
+        if (w->walk.bad || !w->around)
+            return w->walk.bad ? STEP_BAD : STEP_END;
+        *w = *w->around;
+        return STEP_ON;
+    }
+    if (!p->indexed || p->meaning == MEANING_EMPTY_LIST)
+        return STEP_ON;
+    if (p->meaning == MEANING_ENTITY_PROTO)
+        return indexed_enter(w, p);
+    return w->depth ? indexed_inner(w, p) : STEP_VALUE;
+}
+
+bool entity_indexed_next(struct entity_indexed *w, struct entity_prop *p)
+{
+    enum step step;
+
+    do {
+        step = indexed_step(w, p);
+    } while (step == STEP_ON);
+    w->bad = step == STEP_BAD;
+    return step == STEP_VALUE;
+}
+
 /* ---- the row ---- */
 
 bool entity_row_read(struct bytes row, struct entity_row *out)

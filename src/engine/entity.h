@@ -55,6 +55,40 @@ bool entity_prop_read(struct bytes in, struct entity_prop *p);
 /* The Reference of an entity; false when it has none. */
 bool entity_key(struct bytes entity, struct bytes *reference);
 
+/* ---- what of it is indexed ---- */
+
+/* Entities inside entities, as deep as the documented limit on nesting. */
+enum { ENTITY_NESTING_MAX = 20 };
+
+/*
+ * The walk over the values that indexes know: `property` but its empty lists.
+ * An embedded entity there (Java's setIndexedProperty) has no value itself;
+ * the values inside it count under the names of the way to them, "outer.inner",
+ * its key as "outer.__key__".  So does Google's storage.
+ */
+struct entity_indexed {
+    struct entity_walk walk;       /* over the entity it is in */
+    struct bytes prefix;           /* of the names there: "outer." */
+    struct bytes reference;        /* that entity's key */
+    bool at_key;                   /* which is next */
+    struct entity_indexed *around; /* where to go on behind it, or NULL */
+    int depth;
+    struct arena *arena;
+    bool bad;
+};
+
+#define ENTITY_INDEXED(arena_, entity_)                                        \
+    {                                                                          \
+        .walk = ENTITY_WALK(entity_), .arena = (arena_)                        \
+    }
+
+/*
+ * Step to the next value.  Inside embedded entities names and values live in
+ * the walk's arena.  False at the end, and when the bytes are bad or nested too
+ * deep.
+ */
+bool entity_indexed_next(struct entity_indexed *w, struct entity_prop *p);
+
 /* ---- the row of KEY_ENTITIES ---- */
 
 enum { ENTITY_ROW_FORMAT = 1, ENTITY_ROW_HEADER = 9 };

@@ -112,25 +112,17 @@ bool index_scatter(struct arena *a, const struct key *key, struct bytes *value)
     return true;
 }
 
-/* An empty list stands for no value at all: it is in no index. */
-static bool has_value(const struct entity_prop *p)
-{
-    return p->indexed && p->meaning != MEANING_EMPTY_LIST;
-}
-
 static int items_of(struct ctx *ctx, const struct key *key, struct bytes entity,
                     struct items *out)
 {
-    struct entity_walk walk = ENTITY_WALK(entity);
+    struct entity_indexed walk = ENTITY_INDEXED(ctx->arena, entity);
     struct bytes scatter;
     struct entity_prop p;
     size_t cap = 16;
     int rc;
 
     *out = (struct items){ARENA_ARRAY(ctx->arena, struct item, cap), 0};
-    while (entity_next(&walk, &p)) {
-        if (!has_value(&p))
-            continue;
+    while (entity_indexed_next(&walk, &p)) {
         rc = items_add(ctx, out, &cap, &p);
         if (rc)
             return rc;

@@ -502,3 +502,42 @@ void key_write_value(struct buf *b, struct bytes app, struct bytes space,
     if (space.n)
         pb_put_bytes(b, REF_SPACE, space);
 }
+
+/* A path element under its other numbers. */
+static bool put_value_elem(struct buf *b, struct bytes elem)
+{
+    struct pb_reader r = PB_READER(elem);
+
+    pb_put_tag(b, in_value.element, PB_GROUP);
+    while (pb_next(&r)) {
+        if (r.field == in_reference.kind && r.kind == PB_BYTES)
+            pb_put_bytes(b, in_value.kind, r.bytes);
+        else if (r.field == in_reference.id && r.kind == PB_VARINT)
+            pb_put_u64(b, in_value.id, r.u64);
+        else if (r.field == in_reference.name && r.kind == PB_BYTES)
+            pb_put_bytes(b, in_value.name, r.bytes);
+    }
+    pb_put_tag(b, in_value.element, PB_END_GROUP);
+    return !r.bad;
+}
+
+bool key_put_value(struct buf *b, struct bytes reference)
+{
+    struct bytes app = BYTES_NONE, space = BYTES_NONE, path = BYTES_NONE;
+    struct pb_reader r;
+    bool good = pb_find_bytes(reference, REF_PATH, &path);
+
+    if (!good || path.n == 0)
+        return true;
+    pb_find_bytes(reference, REF_APP, &app);
+    pb_find_bytes(reference, REF_SPACE, &space);
+    pb_put_bytes(b, REF_APP, app);
+    r = (struct pb_reader)PB_READER(path);
+    while (good && pb_next(&r)) {
+        if (r.field == in_reference.element && r.kind == PB_GROUP)
+            good = put_value_elem(b, r.bytes);
+    }
+    if (space.n)
+        pb_put_bytes(b, REF_SPACE, space);
+    return good && !r.bad;
+}

@@ -154,6 +154,13 @@ void key_put_field(struct buf *b, uint32_t field, const struct key *key);
 void key_write_value(struct buf *b, struct bytes app, struct bytes space,
                      struct bytes path);
 
+/*
+ * Append a Reference, unchecked, as the contents of a
+ * PropertyValue.ReferenceValue group; nothing when it has no path.  False
+ * when the path is malformed.
+ */
+bool key_put_value(struct buf *b, struct bytes reference);
+
 /* Append one path element, as key_parse() makes it; for synthesized keys
  * (metadata kinds, tests).  Name when `name.p` is not NULL, else id. */
 void key_path_add(struct buf *b, struct bytes kind, int64_t id,

@@ -151,16 +151,15 @@ static bool look_found(const struct look *l)
 /* *good: the entity is what the row promised, at its place in the order. */
 static int look_into(struct run *r, const struct candidate *c, bool *good)
 {
-    struct entity_walk w = ENTITY_WALK(c->entity.entity);
+    struct entity_indexed w = ENTITY_INDEXED(look_arena(r), c->entity.entity);
     struct buf value = BUF_IN(look_arena(r));
     struct entity_prop p;
     struct look l;
     int rc = 0;
 
     look_init(&l, r, &c->row);
-    while (rc == 0 && entity_next(&w, &p)) {
-        if (!p.indexed || p.meaning == MEANING_EMPTY_LIST ||
-            !concerns(r->q, p.name))
+    while (rc == 0 && entity_indexed_next(&w, &p)) {
+        if (!concerns(r->q, p.name))
             continue;
         buf_clear(&value);
         rc = value_encode(r->ctx, &value, p.value);

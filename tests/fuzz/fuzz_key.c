@@ -68,6 +68,7 @@ static void fuzz_order(struct ctx *ctx, struct bytes in)
 static void fuzz_rows(struct ctx *ctx, struct bytes in)
 {
     struct entity_walk walk = ENTITY_WALK(in);
+    struct entity_indexed indexed = ENTITY_INDEXED(ctx->arena, in);
     struct buf pv = BUF_IN(ctx->arena), ref = BUF_IN(ctx->arena);
     struct entity_prop p;
     struct entity_row row;
@@ -75,6 +76,8 @@ static void fuzz_rows(struct ctx *ctx, struct bytes in)
     struct bytes path = in;
 
     while (entity_next(&walk, &p)) {
+    }
+    while (entity_indexed_next(&indexed, &p)) {
     }
     entity_row_read(in, &row);
     value_decode(ctx->arena, in, &pv);

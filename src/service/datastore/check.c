@@ -41,7 +41,7 @@ static int check_meaning(struct ctx *ctx, const struct entity_prop *p,
                        "written.");
     if (!is_blob(p->meaning))
         return 0;
-    if (p->indexed)
+    if (p->indexed && p->meaning != MEANING_ENTITY_PROTO)
         return ctx_err(ctx, ERR_INVALID,
                        "BLOB, ENITY_PROTO or TEXT property %.*s must be in a "
                        "raw_property field",
@@ -57,8 +57,9 @@ static int check_meaning(struct ctx *ctx, const struct entity_prop *p,
 static int check_string(struct ctx *ctx, const struct entity_prop *p,
                         struct bytes s)
 {
+    bool indexed = p->indexed && p->meaning != MEANING_ENTITY_PROTO;
     size_t max = p->meaning == MEANING_ATOM_LINK ? DATASTORE_LINK_MAX
-                 : p->indexed                    ? DATASTORE_INDEXED_MAX
+                 : indexed                       ? DATASTORE_INDEXED_MAX
                                                  : DATASTORE_RAW_MAX;
 
     if (s.n > max)
@@ -111,6 +112,30 @@ static int check_property(struct ctx *ctx, const struct entity_prop *p,
     return rc;
 }
 
+/*
+ * What is indexed inside embedded entities, by the rules for what stands
+ * outside.  Google's Python stub refuses such entities, its Java server and
+ * SDK know them.
+ */
+static int check_embedded(struct ctx *ctx, struct bytes entity)
+{
+    struct entity_indexed walk = ENTITY_INDEXED(ctx->arena, entity);
+    struct entity_prop p;
+    bool fix = false;
+    int rc = 0;
+
+    while (rc == 0 && entity_indexed_next(&walk, &p)) {
+        if (walk.depth)
+            rc = check_property(ctx, &p, &fix);
+    }
+    if (rc == 0 && walk.bad)
+        return ctx_err(ctx, ERR_INVALID,
+                       "An embedded entity in an indexed property is malformed "
+                       "or nested more than %d deep.",
+                       ENTITY_NESTING_MAX);
+    return rc;
+}
+
 /* Exactly one key and one entity_group, and the latter is right. */
 static int check_frame(struct ctx *ctx, struct bytes entity,
                        const struct key *key, bool *fix)
@@ -138,6 +163,7 @@ int datastore_check_entity(struct ctx *ctx, struct bytes entity,
 {
     struct entity_walk walk = ENTITY_WALK(entity);
     struct entity_prop p;
+    bool embedded = false;
     int rc;
 
     *fix = false;
@@ -146,11 +172,13 @@ int datastore_check_entity(struct ctx *ctx, struct bytes entity,
                        "The entity has %zu bytes; it may have %d.", entity.n,
                        DATASTORE_ENTITY_MAX);
     rc = check_frame(ctx, entity, key, fix);
-    while (rc == 0 && entity_next(&walk, &p))
+    while (rc == 0 && entity_next(&walk, &p)) {
         rc = check_property(ctx, &p, fix);
+        embedded |= p.indexed && p.meaning == MEANING_ENTITY_PROTO;
+    }
     if (rc == 0 && walk.bad)
         return datastore_malformed(ctx, "PutRequest");
-    return rc;
+    return rc == 0 && embedded ? check_embedded(ctx, entity) : rc;
 }
 
 int datastore_check_kinds(struct ctx *ctx, const struct key *key)

@@ -110,6 +110,102 @@ static void a_property_needs_name_value_and_multiple(void **state)
     }
 }
 
+/* An entity inside a property, n deep: {p: {p: ... {p: 7}}}. */
+static struct bytes nested(int n)
+{
+    struct buf e = BUF_IN(&arena);
+
+    if (n == 0) {
+        make_prop(&e, MAKE_PROP, "p", 0, false, make_int(&arena, 7));
+    } else {
+        make_prop(&e, MAKE_PROP, "p", MEANING_ENTITY_PROTO, false,
+                  make_bytes(&arena, nested(n - 1)));
+    }
+    return buf_view(&e);
+}
+
+static void the_walk_over_what_is_indexed_enters_embedded_entities(void **state)
+{
+    struct bytes text = make_str(&arena, "text");
+    struct buf e = BUF_IN(&arena), in = BUF_IN(&arena), none = BUF_IN(&arena);
+    struct bytes ref = make_ref(&arena, {"Inner", 0, "i"});
+
+    pb_put_bytes(&none, 13, BYTES_LIT("")); /* a key, but no path */
+    pb_put_bytes(&in, 13, ref);
+    make_prop(&in, MAKE_PROP, "n", 0, true, make_int(&arena, 1));
+    make_prop(&in, MAKE_RAW, "t", MEANING_TEXT, false, text);
+    make_prop(&in, MAKE_PROP, "e", MEANING_ENTITY_PROTO, false,
+              make_bytes(&arena, nested(1)));
+    make_prop(&in, MAKE_PROP, "n", 0, true, make_int(&arena, 2));
+    make_entity(&e, make_ref(&arena, {"K", 1}));
+    make_prop(&e, MAKE_PROP, "a", 0, false, text);
+    make_prop(&e, MAKE_PROP, "o", MEANING_ENTITY_PROTO, false,
+              make_bytes(&arena, buf_view(&in)));
+    make_prop(&e, MAKE_PROP, "l", MEANING_EMPTY_LIST, false, make_null(&arena));
+    make_prop(&e, MAKE_PROP, "x", MEANING_ENTITY_PROTO, false,
+              make_bytes(&arena, buf_view(&none)));
+    make_prop(&e, MAKE_RAW, "r", MEANING_ENTITY_PROTO, false,
+              make_bytes(&arena, buf_view(&in)));
+    make_prop(&e, MAKE_PROP, "z", 0, false, text);
+
+    const struct {
+        const char *name;
+        struct bytes value;
+    } want[] = {
+        {"a", text},
+        {"o.__key__", make_refvalue(&arena, {"Inner", 0, "i"})},
+        {"o.n", make_int(&arena, 1)},
+        {"o.e.p.p", make_int(&arena, 7)},
+        {"o.n", make_int(&arena, 2)},
+        {"z", text},
+    };
+    struct entity_indexed w = ENTITY_INDEXED(&arena, buf_view(&e));
+    struct entity_prop p;
+    for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
+        struct buf got = BUF_IN(&arena), expected = BUF_IN(&arena);
+
+        assert_true(entity_indexed_next(&w, &p));
+        assert_bytes(p.name, bytes_str(want[i].name));
+        assert_int_equal(value_encode(&ctx, &got, p.value), 0);
+        assert_int_equal(value_encode(&ctx, &expected, want[i].value), 0);
+        assert_bytes(buf_view(&got), buf_view(&expected));
+    }
+    assert_false(entity_indexed_next(&w, &p));
+    assert_false(w.bad);
+}
+
+static void embedded_entities_nest_only_so_deep(void **state)
+{
+    for (int n = ENTITY_NESTING_MAX; n <= ENTITY_NESTING_MAX + 1; n++) {
+        struct entity_indexed w = ENTITY_INDEXED(&arena, nested(n));
+        struct entity_prop p;
+        bool good = n <= ENTITY_NESTING_MAX;
+
+        assert_int_equal(entity_indexed_next(&w, &p), good);
+        assert_int_equal(w.bad, !good);
+    }
+}
+
+static void what_is_no_embedded_entity_is_bad(void **state)
+{
+    struct bytes whole = nested(0);
+    const struct bytes values[] = {
+        make_int(&arena, 1),
+        make_null(&arena),
+        make_bytes(&arena, BYTES(whole.p, whole.n - 1)),
+    };
+
+    for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+        struct buf e = BUF_IN(&arena);
+        struct entity_prop p;
+
+        make_prop(&e, MAKE_PROP, "p", MEANING_ENTITY_PROTO, false, values[i]);
+        struct entity_indexed w = ENTITY_INDEXED(&arena, buf_view(&e));
+        assert_false(entity_indexed_next(&w, &p));
+        assert_true(w.bad);
+    }
+}
+
 static void a_row_gives_back_version_and_entity(void **state)
 {
     struct buf row = BUF_IN(&arena);
@@ -130,6 +226,10 @@ int main(void)
         cmocka_unit_test(the_walk_sees_what_upb_sees),
         cmocka_unit_test(a_cut_entity_is_bad),
         cmocka_unit_test(a_property_needs_name_value_and_multiple),
+        cmocka_unit_test(
+            the_walk_over_what_is_indexed_enters_embedded_entities),
+        cmocka_unit_test(embedded_entities_nest_only_so_deep),
+        cmocka_unit_test(what_is_no_embedded_entity_is_bad),
         cmocka_unit_test(a_row_gives_back_version_and_entity),
     };
 

@@ -273,6 +273,65 @@ static void bad_properties_are_refused_in_the_words_of_the_stub(void **state)
     bed_close(&b);
 }
 
+/* A property of meaning ENTITY_PROTO holding one property. */
+static struct bytes embedded(struct bed *b, uint32_t field, const char *name,
+                             int meaning, struct bytes value)
+{
+    struct buf e = BUF_IN(&b->arena);
+
+    make_prop(&e, field, name, meaning, false, value);
+    return make_bytes(&b->arena, buf_view(&e));
+}
+
+static void an_indexed_embedded_entity_obeys_the_rules_inside(void **state)
+{
+    struct bed b;
+
+    bed_open(&b, "memory");
+    with_env(&b);
+    struct arena *a = &b.arena;
+    struct bytes deep = make_int(a, 1);
+    int meaning = 0;
+    for (int i = 0; i <= ENTITY_NESTING_MAX + 1; i++) {
+        deep = embedded(&b, MAKE_PROP, "p", meaning, deep);
+        meaning = MEANING_ENTITY_PROTO;
+    }
+    const char *bad = "An embedded entity in an indexed property is malformed "
+                      "or nested more than 20 deep.";
+    const struct {
+        struct bytes value;
+        const char *want;
+    } cases[] = {
+        {make_int(a, 1),
+         "BLOB / ENTITY_PROTO / TEXT raw property pmust have a string value"},
+        {make_str(a, "\xff"), bad},
+        {deep, bad},
+        {embedded(&b, MAKE_PROP, "q", 0, long_string(&b, 1501)),
+         "Property p.q is too long. Maximum length is 1500."},
+        {embedded(&b, MAKE_PROP, "q", MEANING_TEXT, make_str(a, "x")),
+         "BLOB, ENITY_PROTO or TEXT property p.q must be in a raw_property "
+         "field"},
+        {embedded(&b, MAKE_PROP, "q", 0, make_str(a, "\xff")),
+         "String property \"p.q\" value is not valid UTF-8."},
+        {embedded(&b, MAKE_PROP, "q", MEANING_INDEX_VALUE, make_int(a, 1)),
+         "Entities with incomplete properties cannot be written."},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        refused(&b, MAKE_PROP, "p", MEANING_ENTITY_PROTO, cases[i].value,
+                ERR_INVALID, cases[i].want);
+    /* what is not indexed is nobody's business, and may be long */
+    struct buf e = BUF_IN(a);
+    make_entity(&e, make_ref(a, {"K", 1}));
+    make_prop(&e, MAKE_RAW, "r", MEANING_ENTITY_PROTO, false,
+              make_str(a, "\xff"));
+    make_prop(
+        &e, MAKE_PROP, "p", MEANING_ENTITY_PROTO, false,
+        embedded(&b, MAKE_RAW, "q", MEANING_TEXT, long_string(&b, 100000)));
+    put_entity(&b, buf_view(&e));
+    bed_close(&b);
+}
+
 static void an_entity_that_is_too_large_is_refused(void **state)
 {
     struct buf in, e;
@@ -547,6 +606,7 @@ int main(void)
         cmocka_unit_test(missing_entities_have_their_key_and_duplicates_repeat),
         cmocka_unit_test(many_keys_are_answered_in_part_when_that_is_allowed),
         cmocka_unit_test(bad_properties_are_refused_in_the_words_of_the_stub),
+        cmocka_unit_test(an_indexed_embedded_entity_obeys_the_rules_inside),
         cmocka_unit_test(an_entity_that_is_too_large_is_refused),
         cmocka_unit_test(one_bad_entity_stops_the_whole_put),
         cmocka_unit_test(garbage_is_refused),

@@ -293,6 +293,32 @@ public class ValuesTest extends ApiTest {
     }
 
     @Test
+    public void anIndexedEmbeddedEntityIsFoundByItsProperties()
+            throws Exception {
+        notOnTheReference();
+        Entity e = new Entity("V", "v");
+        EmbeddedEntity inner = inner(true);
+        e.setIndexedProperty("e", inner);
+        Entity back = there(e);
+        assertEquals(inner, back.getProperty("e"));
+        assertFalse(back.isUnindexedProperty("e"));
+        assertEquals(1, counted("e.n", 7L));
+        assertEquals(1, counted("e.l", "a"));
+        assertEquals(1, counted("e.l", null));
+        assertEquals(1, counted("e.__key__", key("Inner", "i")));
+        assertEquals(1, counted("e.e.when", new Date(5)));
+        assertEquals(0, counted("e.t", "text"));
+        assertEquals("v", names(datastore.prepare(
+            new Query("V").addSort("e.n")).asIterable()));
+        inner.setProperty("n", 8L);
+        back.setIndexedProperty("e", list(inner(true), inner));
+        datastore.put(back);
+        assertEquals(1, counted("e.n", 8L));
+        datastore.delete(back.getKey());
+        assertEquals(0, counted("e.n", 7L));
+    }
+
+    @Test
     public void whatIsUnindexedIsNotFound() throws Exception {
         Entity e = new Entity("V", "v");
         e.setUnindexedProperty("one", 7L);
