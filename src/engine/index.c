@@ -521,6 +521,18 @@ bool index_def_same(const struct index_def *a, const struct index_def *b)
     return true;
 }
 
+struct index_def index_def_copy(struct arena *a, const struct index_def *def)
+{
+    struct index_def copy = *def;
+
+    copy.kind = arena_dup(a, def->kind);
+    copy.columns = ARENA_ARRAY(a, struct index_column, def->n + 1);
+    for (size_t i = 0; i < def->n; i++)
+        copy.columns[i] = (struct index_column){
+            arena_dup(a, def->columns[i].name), def->columns[i].desc};
+    return copy;
+}
+
 const struct index_def *index_set_kind(const struct index_set *set,
                                        struct bytes kind, size_t *n)
 {

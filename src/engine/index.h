@@ -97,6 +97,9 @@ int index_delete(struct ctx *ctx, struct engine *e, struct bytes app,
 /* Same kind, ancestor flag and columns. */
 bool index_def_same(const struct index_def *a, const struct index_def *b);
 
+/* A copy with its columns and all names in the arena. */
+struct index_def index_def_copy(struct arena *a, const struct index_def *def);
+
 /* Append a definition as the contents of an entity.CompositeIndex of `app`. */
 void index_def_message(struct buf *out, struct bytes app,
                        const struct index_def *def);
@@ -117,6 +120,11 @@ bool index_def_parse(struct arena *a, struct bytes definition,
  */
 int index_yaml_parse(struct ctx *ctx, struct bytes yaml,
                      struct index_def **defs, size_t *n);
+
+/* As above; *column is how far the entries are indented, 0 of an empty list. */
+enum { INDEX_YAML_NO_LIST = -1 }; /* the text has no `indexes:` */
+int index_yaml_read(struct ctx *ctx, struct bytes yaml, struct index_def **defs,
+                    size_t *n, int *column);
 
 /* ---- rows ---- */
 

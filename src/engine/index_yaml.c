@@ -17,6 +17,7 @@
 struct reader {
     struct ctx *ctx;
     yaml_document_t doc;
+    int column; /* of the entries; INDEX_YAML_NO_LIST without `indexes:` */
 };
 
 static int complain(struct reader *r, const yaml_node_t *at, const char *what)
@@ -221,6 +222,7 @@ static int definition(struct reader *r, const yaml_node_t *item, void *out)
 
 static int indexes(struct reader *r, const yaml_node_t *v, void *out)
 {
+    r->column = is_empty(v) ? 0 : (int)v->start_mark.column;
     return read_sequence(r, v, definition, out);
 }
 
@@ -239,10 +241,10 @@ static int read_document(struct reader *r, struct defs *defs)
     return read_mapping(r, root, top_keys, defs);
 }
 
-int index_yaml_parse(struct ctx *ctx, struct bytes yaml,
-                     struct index_def **defs, size_t *n)
+int index_yaml_read(struct ctx *ctx, struct bytes yaml, struct index_def **defs,
+                    size_t *n, int *column)
 {
-    struct reader r = {.ctx = ctx};
+    struct reader r = {.ctx = ctx, .column = INDEX_YAML_NO_LIST};
     struct defs out = {0};
     yaml_parser_t parser;
     int rc;
@@ -263,5 +265,14 @@ int index_yaml_parse(struct ctx *ctx, struct bytes yaml,
     yaml_parser_delete(&parser);
     *defs = out.v;
     *n = rc ? 0 : out.n;
+    *column = r.column;
     return rc;
+}
+
+int index_yaml_parse(struct ctx *ctx, struct bytes yaml,
+                     struct index_def **defs, size_t *n)
+{
+    int column;
+
+    return index_yaml_read(ctx, yaml, defs, n, &column);
 }

@@ -3,6 +3,8 @@
  */
 #include "engine/query_need.h"
 
+#include "base/yaml_text.h"
+
 #include <stdlib.h>
 
 static bool is_key(struct bytes name)
@@ -379,62 +381,19 @@ void need_minimum(struct ctx *ctx, const struct query_need *need,
 
 /* ---- its text ---- */
 
-/* A plain scalar that YAML would read as something else than this string. */
-static bool needs_quotes(struct bytes name)
-{
-    static const char *const words[] = {"y",   "n",    "yes",   "no",  "on",
-                                        "off", "true", "false", "null"};
-    const uint8_t *p = bytes_u8(name);
-
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (bytes_ieq(name, bytes_str(words[i])))
-            return true;
-    }
-    for (size_t i = 0; i < name.n; i++) {
-        uint8_t low = p[i] | 0x20;
-        bool letter = (low >= 'a' && low <= 'z') || p[i] == '_';
-        bool inner = (p[i] >= '0' && p[i] <= '9') || p[i] == '.' || p[i] == '-';
-
-        if (!letter && !(inner && i > 0))
-            return true;
-    }
-    return name.n == 0;
-}
-
-static void put_scalar(struct buf *b, struct bytes name)
-{
-    const uint8_t *p = bytes_u8(name);
-
-    if (!needs_quotes(name)) {
-        buf_add(b, name);
-        return;
-    }
-    buf_add_u8(b, '"');
-    for (size_t i = 0; i < name.n; i++) {
-        if (p[i] < 0x20 || p[i] == 0x7f) {
-            buf_printf(b, "\\x%02X", p[i]);
-            continue;
-        }
-        if (p[i] == '"' || p[i] == '\\')
-            buf_add_u8(b, '\\');
-        buf_add_u8(b, p[i]);
-    }
-    buf_add_u8(b, '"');
-}
-
 struct bytes need_yaml(struct arena *a, const struct index_def *def)
 {
     struct buf b = BUF_IN(a);
 
     buf_add_str(&b, "- kind: ");
-    put_scalar(&b, def->kind);
+    yaml_put_scalar(&b, def->kind);
     if (def->ancestor)
         buf_add_str(&b, "\n  ancestor: yes");
     if (def->n)
         buf_add_str(&b, "\n  properties:");
     for (size_t i = 0; i < def->n; i++) {
         buf_add_str(&b, "\n  - name: ");
-        put_scalar(&b, def->columns[i].name);
+        yaml_put_scalar(&b, def->columns[i].name);
         if (def->columns[i].desc)
             buf_add_str(&b, "\n    direction: desc");
     }
