@@ -24,10 +24,32 @@ static const char *const words_direction[] = {"asc", "ascending", "desc",
                                               "descending", NULL};
 static const char *const words_mode[] = {"geospatial", NULL};
 
+static void check_mode(struct config_report *r, const struct config_node *key,
+                       const struct config_node *v)
+{
+    config_report_at(r, v, "Geospatial indexes are not supported."); /* ours */
+}
+
+/* The datastore would refuse it, after half of the deployment. */
+static void check_index(struct config_report *r, const struct config_node *key,
+                        const struct config_node *map)
+{
+    bool ancestor = false;
+    const struct config_node *v = config_node_get(map, "ancestor");
+
+    if (v)
+        config_node_bool(v, &ancestor);
+    if (!ancestor && !config_node_get(map, "properties"))
+        config_report_at(r, map, "An index needs properties.");
+}
+
 static const struct config_field property_fields[] = {
     {.name = "name", .type = CONFIG_TEXT, .required = true},
     {.name = "direction", .type = CONFIG_WORD, .words = words_direction},
-    {.name = "mode", .type = CONFIG_WORD, .words = words_mode},
+    {.name = "mode",
+     .type = CONFIG_WORD,
+     .words = words_mode,
+     .check = check_mode},
     {0},
 };
 static const struct config_schema property_schema = {.name = "Property",
@@ -42,8 +64,8 @@ static const struct config_field index_fields[] = {
      .list = true},
     {0},
 };
-static const struct config_schema index_schema = {.name = "Index",
-                                                  .fields = index_fields};
+static const struct config_schema index_schema = {
+    .name = "Index", .fields = index_fields, .check = check_index};
 
 static const struct config_field indexes_fields[] = {
     {.name = "application", .type = CONFIG_TEXT},
