@@ -12,6 +12,7 @@
 #include "engine/limits.h"
 #include "net/http.h"
 #include "rpc/rpc.h"
+#include "service/datastore/index_file.h"
 #include "service/memcache/memcache.h"
 #include "service/platform/platform.h"
 #include "service/taskqueue/taskqueue.h"
@@ -39,6 +40,8 @@ struct options {
     const char *ticket_file;
     const char *project;
     const char *index_yaml;
+    const char *war;
+    bool require_indexes;
     const char *queue_yaml;
     const char *app_url;
     const char *edge;
@@ -77,7 +80,12 @@ static const struct option_row {
     {"emulator", OPT_FLAG, O(emulator), NULL,
      "accept any ticket as one of --project"},
     {"project", OPT_TEXT, O(project), "ID", "the app of the emulator"},
-    {"index-yaml", OPT_TEXT, O(index_yaml), "FILE", "indexes of the project"},
+    {"index-yaml", OPT_TEXT, O(index_yaml), "FILE",
+     "indexes of the project; queries add to it"},
+    {"war", OPT_TEXT, O(war), "DIR",
+     "the same in DIR/WEB-INF/datastore-indexes.xml"},
+    {"require-indexes", OPT_FLAG, O(require_indexes), NULL,
+     "refuse a query that lacks its index"},
     {"queue-yaml", OPT_TEXT, O(queue_yaml), "FILE", "queues of the project"},
     {"app-url", OPT_TEXT, O(app_url), "URL",
      "the emulator's app: push tasks are sent there; without it they wait"},
@@ -165,6 +173,10 @@ static void check_options(const struct options *o)
         die("--emulator needs --project ID");
     if (o->project && !o->emulator)
         die("--project is for --emulator");
+    if ((o->index_yaml || o->war || o->require_indexes) && !o->emulator)
+        die("--index-yaml, --war and --require-indexes are for --emulator");
+    if (o->index_yaml && o->war)
+        die("either --index-yaml or --war, not both");
 }
 
 /* ---- what the server is made of ---- */
@@ -235,11 +247,17 @@ static void open_engine(struct server *s)
     if (s->o.read_only)
         engine_freeze(s->env.engine);
     must(s, engine_start(&s->ctx, s->env.engine));
-    s->env.auto_index = s->o.emulator && !s->o.index_yaml;
-    if (s->o.index_yaml && s->o.project)
-        must(s,
-             engine_indexes_set(&s->ctx, s->env.engine, bytes_str(s->o.project),
-                                read_file(s, "index-yaml", s->o.index_yaml)));
+    s->env.auto_index = s->o.emulator && !s->o.require_indexes;
+    if (s->o.index_yaml || s->o.war)
+        must(s, index_file_open(&s->ctx,
+                                &(struct index_file_options){
+                                    .engine = s->env.engine,
+                                    .project = bytes_str(s->o.project),
+                                    .yaml = s->o.index_yaml,
+                                    .war = s->o.war,
+                                    .require = s->o.require_indexes,
+                                },
+                                &s->env.index_file));
 }
 
 static void open_taskqueue(struct server *s)
@@ -287,6 +305,7 @@ static void close_services(struct server *s)
     memcache_close(s->env.memcache);
     users_close(s->env.users);
     platform_close(s->env.platform);
+    index_file_close(s->env.index_file);
     engine_stop(s->env.engine);
     engine_close(s->env.engine);
     storage_close(s->env.storage);

@@ -10,6 +10,7 @@
 #include "cli/child.h"
 #include "cli/cli.h"
 #include "config/appyaml.h"
+#include "config/index_xml.h"
 #include "config/paths.h"
 #include "config/regex.h"
 
@@ -35,9 +36,11 @@ struct emulator {
     const char *data;
     const char *socket; /* memcached's */
     const char *port_file;
-    const char *index_yaml, *queue_yaml; /* or NULL */
-    const char *memcached, *server;      /* programs */
-    pid_t memcached_pid, server_pid;     /* 0: not running */
+    const char *index_yaml; /* where it is or will be; or NULL */
+    const char *war;        /* the folder with WEB-INF instead; or NULL */
+    const char *queue_yaml; /* or NULL */
+    const char *memcached, *server;  /* programs */
+    pid_t memcached_pid, server_pid; /* 0: not running */
     int64_t memcached_since;
     struct child_watchman watchman;
 };
@@ -83,16 +86,48 @@ static int find_yaml(struct emulator *em, const char *dir, const char *name,
     return rc;
 }
 
-static int find_app(struct emulator *em, const char *dir)
+static bool is_folder(const char *path)
 {
     struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/*
+ * Where the application's indexes stand: index.yaml, else in the WEB-INF of a
+ * war, else in an index.yaml to come.  The server reads them again; we check
+ * them first, so that a mistake is told before anything starts.
+ */
+static int find_indexes(struct emulator *em, const char *dir)
+{
+    struct cli *cli = em->cli;
+    struct index_xml ignored;
+    int rc = find_yaml(em, dir, "index.yaml", &em->index_yaml);
+
+    if (rc || em->index_yaml)
+        return rc;
+    if (!is_folder(arena_printf(&cli->arena, "%s/WEB-INF", dir))) {
+        em->index_yaml = arena_printf(&cli->arena, "%s/index.yaml", dir);
+        return 0;
+    }
+    em->war = dir;
+    rc = index_xml_load_app(&cli->ctx, dir, &ignored);
+    if (rc == ERR_NOT_FOUND)
+        return 0;
+    if (rc)
+        cli->exit = CLI_INVALID;
+    return rc;
+}
+
+static int find_app(struct emulator *em, const char *dir)
+{
     int rc;
 
     if (!dir)
         return 0;
-    if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
+    if (!is_folder(dir))
         return cli_usage(em->cli, "%s is not a folder", dir);
-    rc = find_yaml(em, dir, "index.yaml", &em->index_yaml);
+    rc = find_indexes(em, dir);
     return rc ? rc : find_yaml(em, dir, "queue.yaml", &em->queue_yaml);
 }
 
@@ -211,6 +246,12 @@ static int start_server(struct emulator *em)
         ADD("--index-yaml");
         ADD(em->index_yaml);
     }
+    if (em->war) {
+        ADD("--war");
+        ADD(em->war);
+    }
+    if (cli_switch(em->cli, "require-indexes"))
+        ADD("--require-indexes");
     if (em->queue_yaml) {
         ADD("--queue-yaml");
         ADD(em->queue_yaml);

@@ -444,7 +444,11 @@ static int create(struct ctx *ctx, const struct query_env *env,
     if (!ctx->may_wait)
         return ERR_WOULD_BLOCK;
     rc = index_create(ctx, env->engine, ctx->app, def, true, &id);
-    return rc == ERR_EXISTS ? 0 : rc;
+    if (rc == ERR_EXISTS)
+        rc = 0;
+    if (rc == 0 && env->made)
+        env->made(ctx, def);
+    return rc;
 }
 
 /* Look among the indexes there are: 0 with *n set, or ERR_NEED_INDEX with the

@@ -155,6 +155,8 @@ void query_table_free(struct query_table *t);
 struct query_env {
     struct engine *engine;
     bool auto_index; /* make a missing index instead of ERR_NEED_INDEX */
+    /* Told of an index that was made, or NULL; while no lock is held. */
+    void (*made)(struct ctx *ctx, const struct index_def *def);
 };
 
 /*

@@ -14,6 +14,7 @@ struct memcache;
 struct users;
 struct platform;
 struct taskqueue;
+struct index_file;
 
 /*
  * How a service spells our codes on the wire: rows of enum err_code and the
@@ -34,7 +35,10 @@ struct service_env {
     struct taskqueue *taskqueue; /* queues, tasks, their dispatcher */
     const char *domain;          /* "localhost", "apps.example.com" */
     bool emulator;               /* any ticket is accepted */
-    bool auto_index;             /* a query makes the index it lacks */
+    /* The emulator alone: a query makes the index it lacks; with a file of the
+     * application, that decides, and the index gets its entry there. */
+    bool auto_index;
+    struct index_file *index_file;
 };
 
 #endif

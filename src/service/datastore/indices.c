@@ -3,6 +3,7 @@
  * by hand and for the emulator.
  */
 #include "service/datastore/datastore_int.h"
+#include "service/datastore/index_file.h"
 
 /* An entity.CompositeIndex as an admin call sends it. */
 struct index_request {
@@ -41,6 +42,8 @@ int datastore_get_indices(struct ctx *ctx, struct bytes in, struct buf *out)
     if (!pb_find_bytes(in, 1, &app))
         return datastore_malformed(ctx, "GetIndicesRequest");
     rc = datastore_check_app(ctx, app);
+    if (rc == 0)
+        rc = index_file_refresh(ctx, ctx->env->index_file);
     if (rc == 0)
         rc = index_set_ref(ctx, ctx->env->engine, ctx->app, &set);
     if (rc)
