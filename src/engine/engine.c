@@ -209,19 +209,27 @@ static int check_indexes(struct ctx *ctx, struct engine *e, struct bytes app,
 }
 
 int engine_indexes_set(struct ctx *ctx, struct engine *e, struct bytes app,
-                       struct bytes yaml)
+                       struct bytes yaml, struct index_def **started,
+                       size_t *n_started)
 {
     struct index_def *defs;
-    size_t n;
-    int64_t id;
+    size_t n, n_new = 0;
     int rc = index_yaml_parse(ctx, yaml, &defs, &n);
 
     if (rc == 0)
         rc = check_indexes(ctx, e, app, defs, n);
+    if (rc == 0)
+        rc = index_yaml_store(ctx, e, app, yaml);
     for (size_t i = 0; i < n && rc == 0; i++) {
-        rc = index_create(ctx, e, app, &defs[i], false, &id);
+        rc = index_create(ctx, e, app, &defs[i], false, &defs[i].id);
+        if (rc == 0)
+            defs[n_new++] = defs[i];
         if (rc == ERR_EXISTS)
             rc = 0;
+    }
+    if (started) {
+        *started = defs;
+        *n_started = n_new;
     }
     return rc;
 }

@@ -188,11 +188,16 @@ int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
 
 /* ---- indexes and apps ---- */
 
-/* Add the indexes of an index.yaml that are missing; existing ones stay.  The
- * engine's thread builds them.  ERR_DISABLED when one is missing and the app is
- * read-only. */
+/*
+ * Deploy an index.yaml: keep its text (index_admin.h) and add the indexes that
+ * are missing; existing ones stay, and one whose build had failed is built
+ * again.  The engine's thread builds them; *started, *n_started (NULL: not
+ * wanted) are those it has to, in the arena.  ERR_DISABLED when one is missing
+ * and the app is read-only.
+ */
 int engine_indexes_set(struct ctx *ctx, struct engine *e, struct bytes app,
-                       struct bytes yaml);
+                       struct bytes yaml, struct index_def **started,
+                       size_t *n_started);
 
 /* Remove everything the datastore holds of an app.  Not atomic; run it again
  * when it fails. */

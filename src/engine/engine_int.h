@@ -130,6 +130,31 @@ int index_finish(struct ctx *ctx, struct engine *e, struct engine_app *app,
 /* Finish every unfinished definition of every app. */
 int index_finish_all(struct ctx *ctx, struct engine *e);
 
+/* A build or a removal under way, for index_progress(). */
+struct index_work {
+    struct index_work *next;
+    struct engine_app *app;
+    int64_t id;
+    _Atomic int64_t done, total;
+};
+
+/* Let it be seen; `w` stays where it is until index_work_end(). */
+void index_work_begin(struct engine *e, struct index_work *w);
+
+/* It is over, well or not. */
+void index_work_end(struct engine *e, struct index_work *w);
+
+/*
+ * Add to *n the rows of a partition that begin with `prefix`, until *n is
+ * `most`.  ERR_CANCELLED when the engine stops.
+ */
+int index_count(struct ctx *ctx, struct engine *e, struct bytes partition,
+                struct bytes prefix, int64_t most, int64_t *n);
+
+/* Keep the text of the index.yaml that was deployed last. */
+int index_yaml_store(struct ctx *ctx, struct engine *e, struct bytes app,
+                     struct bytes yaml);
+
 /* The composite rows of one definition alone. */
 int index_rows_of_def(struct ctx *ctx, const struct index_def *def,
                       const struct key *key, struct bytes entity,
@@ -231,9 +256,10 @@ struct engine {
     pthread_cond_t settled; /* a replaced set is no longer used */
     struct engine_app *apps[ENGINE_APP_BUCKETS];
     struct arena apps_arena;
-    struct stopped stopped; /* under index_lock */
-    pthread_cond_t drained; /* a stopped app has no write under way */
-    bool frozen;            /* engine_freeze() */
+    struct stopped stopped;   /* under index_lock */
+    pthread_cond_t drained;   /* a stopped app has no write under way */
+    bool frozen;              /* engine_freeze() */
+    struct index_work *works; /* under index_lock */
 
     struct lock change_lock; /* one change of definitions at a time */
     struct txn_table *txns;

@@ -361,7 +361,7 @@ static int composite_rows(struct ctx *ctx, struct composite *c,
 {
     int rc;
 
-    if (c->def->state == INDEX_DELETED ||
+    if (c->def->state == INDEX_DELETED || c->def->state == INDEX_ERROR ||
         !composite_columns(ctx->arena, c, items))
         return 0;
     do {
@@ -380,9 +380,32 @@ static int row_cmp(const void *x, const void *y)
     return d ? d : bytes_cmp(a->key.row, b->key.row);
 }
 
+/*
+ * The rows of an entity that is stored.  An index whose rows of it pass the
+ * limits alone has none: it is being built and has not come to it, or it is
+ * about to fail.  All of them together may pass, where indexes came later.
+ */
+static int stored_composite(struct ctx *ctx, struct composite *c,
+                            const struct items *items)
+{
+    size_t before = c->out->n;
+    int rc;
+
+    *c->bytes = 0;
+    c->out->free = before;
+    rc = composite_rows(ctx, c, items);
+    if (rc == ERR_INVALID) {
+        ctx_err_clear(ctx);
+        c->out->n = before;
+        rc = 0;
+    }
+    return rc;
+}
+
 static int all_composites(struct ctx *ctx, const struct index_def *defs,
                           size_t n, const struct key *key,
-                          const struct items *items, struct index_rows *out)
+                          const struct items *items, bool stored,
+                          struct index_rows *out)
 {
     size_t bytes = 0;
     struct composite c = {
@@ -396,7 +419,8 @@ static int all_composites(struct ctx *ctx, const struct index_def *defs,
 
     for (size_t i = 0; i < n && rc == 0; i++) {
         c.def = &defs[i];
-        rc = composite_rows(ctx, &c, items);
+        rc = stored ? stored_composite(ctx, &c, items)
+                    : composite_rows(ctx, &c, items);
     }
     if (out->n > 1)
         qsort(out->rows, out->n, sizeof(*out->rows), row_cmp);
@@ -411,13 +435,13 @@ int index_rows_of_def(struct ctx *ctx, const struct index_def *def,
     int rc = items_of(ctx, key, entity, &items);
 
     *out = (struct index_rows){0};
-    return rc ? rc : all_composites(ctx, def, 1, key, &items, out);
+    return rc ? rc : all_composites(ctx, def, 1, key, &items, false, out);
 }
 
 /* Composites, kinds, properties: the order of their letters. */
-int index_rows_of(struct ctx *ctx, const struct index_set *set,
-                  const struct key *key, struct bytes entity,
-                  struct index_rows *out)
+static int rows_of(struct ctx *ctx, const struct index_set *set,
+                   const struct key *key, struct bytes entity, bool stored,
+                   struct index_rows *out)
 {
     struct bytes partition =
         key_partition(ctx->arena, key->app, key->space, KEY_KINDS);
@@ -432,7 +456,9 @@ int index_rows_of(struct ctx *ctx, const struct index_set *set,
         return rc;
     defs = index_set_kind(set, key->kind, &n);
     if (n > 0)
-        rc = all_composites(ctx, defs, n, key, &items, out);
+        rc = all_composites(ctx, defs, n, key, &items, stored, out);
+    if (stored)
+        out->free = out->n;
     out->free++;
     if (rc == 0)
         rc = row_add(
@@ -443,6 +469,20 @@ int index_rows_of(struct ctx *ctx, const struct index_set *set,
         return rc;
     partition = key_partition_of(ctx->arena, partition, KEY_PROPERTIES);
     return property_rows(ctx, key, partition, &items, out);
+}
+
+int index_rows_of(struct ctx *ctx, const struct index_set *set,
+                  const struct key *key, struct bytes entity,
+                  struct index_rows *out)
+{
+    return rows_of(ctx, set, key, entity, false, out);
+}
+
+int index_rows_stored(struct ctx *ctx, const struct index_set *set,
+                      const struct key *key, struct bytes entity,
+                      struct index_rows *out)
+{
+    return rows_of(ctx, set, key, entity, true, out);
 }
 
 /* A property's row serves both directions, where Google keeps two; what is

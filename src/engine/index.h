@@ -82,9 +82,10 @@ const struct index_def *index_set_kind(const struct index_set *set,
 /*
  * Add `def` (its id and state are not looked at) unless one of the same
  * shape exists; *id is the index's in both cases, and ERR_EXISTS says that it
- * was there.  With `wait` the rows are built before the call returns (the
- * emulator's automatic indexes), else by the engine's own thread.  ERR_INVALID
- * for a shape that can be none.
+ * was there (one whose build had failed is built again, which is no error).
+ * With `wait` the rows are built before the call returns (the emulator's
+ * automatic indexes), else by the engine's own thread.  ERR_INVALID for a shape
+ * that can be none.
  */
 int index_create(struct ctx *ctx, struct engine *e, struct bytes app,
                  const struct index_def *def, bool wait, int64_t *id);
@@ -171,6 +172,14 @@ bool index_scatter(struct arena *a, const struct key *key, struct bytes *value);
 int index_rows_of(struct ctx *ctx, const struct index_set *set,
                   const struct key *key, struct bytes entity,
                   struct index_rows *out);
+
+/*
+ * The same of an entity that is stored: whatever limits it passes with indexes
+ * that came later, its rows are found, so that it can be changed and deleted.
+ */
+int index_rows_stored(struct ctx *ctx, const struct index_set *set,
+                      const struct key *key, struct bytes entity,
+                      struct index_rows *out);
 
 /*
  * Add to `b` what turns the rows `old` into `new_`; either may be empty.

@@ -11,6 +11,8 @@
 #include "base/errinj.h"
 #include "base/log.h"
 
+#include <unistd.h>
+
 enum { PAGE_ROWS = 200 };
 
 /* ---- one page of a kind ---- */
@@ -73,6 +75,7 @@ struct build {
     struct bytes kinds, entities; /* partitions */
     size_t skip;                  /* bytes of the kind prefix */
     struct storage_range range;   /* what is left, in the walk's arena */
+    struct index_work *work;
     bool more;
 };
 
@@ -91,9 +94,18 @@ static int build_page(struct ctx *ctx, struct build *w, struct bytes *last)
     errinj_crash("engine.index.build.crash");
     if (rc == 0 && b.n_writes > 0)
         rc = storage_commit(ctx, w->engine->storage, &b, NULL);
-    if (rc == 0)
+    if (rc == 0) {
         *last = page.rows[page.n - 1].row;
+        atomic_fetch_add(&w->work->done, (int64_t)page.n);
+    }
     return rc;
+}
+
+/* For tests: stand still in the middle until the fault is cleared. */
+static void pause_here(const struct engine *e)
+{
+    while (errinj("engine.index.build.pause") && !atomic_load(&e->stop))
+        usleep(1000);
 }
 
 /* Each page in an arena of its own; a conflict repeats the page. */
@@ -110,6 +122,7 @@ static int build_space(struct ctx *ctx, struct build *w)
         if (atomic_load(&w->engine->stop))
             return ERR_CANCELLED; /* the next start goes on */
 
+        pause_here(w->engine);
         page.arena = &arena;
         page.wire_arena = NULL;
         rc = build_page(&page, w, &last);
@@ -128,24 +141,41 @@ static int build_space(struct ctx *ctx, struct build *w)
     return rc;
 }
 
+static struct build walk_of(struct ctx *ctx, struct engine *e,
+                            struct engine_app *app, const struct index_def *def,
+                            struct bytes space, struct index_work *work)
+{
+    struct bytes prefix = key_kind_prefix(ctx->arena, def->kind);
+
+    return (struct build){
+        .engine = e,
+        .def = def,
+        .kinds = key_partition(ctx->arena, app->project, space, KEY_KINDS),
+        .entities =
+            key_partition(ctx->arena, app->project, space, KEY_ENTITIES),
+        .skip = prefix.n,
+        .range = storage_prefix(ctx->arena, prefix),
+        .work = work,
+    };
+}
+
+/* Counted first, so that whoever looks sees how far it is. */
 static int build(struct ctx *ctx, struct engine *e, struct engine_app *app,
-                 const struct index_def *def)
+                 const struct index_def *def, struct index_work *work)
 {
     struct bytes *spaces, prefix = key_kind_prefix(ctx->arena, def->kind);
+    int64_t total = 0;
     size_t n;
     int rc = app_spaces(ctx, e, app->project, &spaces, &n);
 
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = index_count(
+            ctx, e,
+            key_partition(ctx->arena, app->project, spaces[i], KEY_KINDS),
+            prefix, INT64_MAX, &total);
+    atomic_store(&work->total, total);
     for (size_t i = 0; i < n && rc == 0; i++) {
-        struct build w = {
-            .engine = e,
-            .def = def,
-            .kinds =
-                key_partition(ctx->arena, app->project, spaces[i], KEY_KINDS),
-            .entities = key_partition(ctx->arena, app->project, spaces[i],
-                                      KEY_ENTITIES),
-            .skip = prefix.n,
-            .range = storage_prefix(ctx->arena, prefix),
-        };
+        struct build w = walk_of(ctx, e, app, def, spaces[i], work);
 
         rc = build_space(ctx, &w);
     }
@@ -155,7 +185,8 @@ static int build(struct ctx *ctx, struct engine *e, struct engine_app *app,
 /* ---- taking rows away ---- */
 
 static int remove_page(struct ctx *ctx, struct engine *e,
-                       struct bytes partition, struct bytes prefix, bool *more)
+                       struct bytes partition, struct bytes prefix, bool *more,
+                       int64_t *n)
 {
     enum { ROWS = 1000 };
     struct storage_batch b = STORAGE_BATCH_IN(ctx->arena);
@@ -170,11 +201,40 @@ static int remove_page(struct ctx *ctx, struct engine *e,
         storage_batch_delete(&b,
                              (struct storage_key){partition, page.rows[i].row});
     *more = page.more;
+    *n = (int64_t)page.n;
+    errinj_crash("engine.index.remove.crash");
     return page.n ? storage_commit(ctx, e->storage, &b, NULL) : 0;
 }
 
+static int remove_space(struct ctx *ctx, struct engine *e,
+                        struct bytes partition, struct bytes prefix,
+                        struct index_work *work)
+{
+    bool more = true;
+    int rc = 0;
+
+    while (rc == 0 && more) {
+        struct arena arena = ARENA_INIT;
+        struct ctx page = *ctx;
+        int64_t n = 0;
+
+        if (atomic_load(&e->stop))
+            return ERR_CANCELLED; /* the next start goes on */
+        page.arena = &arena;
+        page.wire_arena = NULL;
+        rc = remove_page(&page, e, partition, prefix, &more, &n);
+        if (rc == 0)
+            atomic_fetch_add(&work->done, n);
+        else if (page.err.code)
+            ctx_err(ctx, (enum err_code)rc, "%s", ctx_err_text(&page, rc));
+        arena_release(&arena);
+    }
+    return rc;
+}
+
 static int remove_rows(struct ctx *ctx, struct engine *e,
-                       struct engine_app *app, const struct index_def *def)
+                       struct engine_app *app, const struct index_def *def,
+                       struct index_work *work)
 {
     struct bytes *spaces;
     uint8_t prefix[8];
@@ -182,15 +242,11 @@ static int remove_rows(struct ctx *ctx, struct engine *e,
     int rc = app_spaces(ctx, e, app->project, &spaces, &n);
 
     put_be64(prefix, (uint64_t)def->id);
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        bool more = true;
-
-        while (rc == 0 && more)
-            rc = remove_page(ctx, e,
-                             key_partition(ctx->arena, app->project, spaces[i],
-                                           KEY_COMPOSITES),
-                             BYTES(prefix, 8), &more);
-    }
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = remove_space(
+            ctx, e,
+            key_partition(ctx->arena, app->project, spaces[i], KEY_COMPOSITES),
+            BYTES(prefix, 8), work);
     return rc;
 }
 
@@ -234,9 +290,10 @@ static int copy_def(struct ctx *ctx, struct engine *e, struct engine_app *app,
 }
 
 static int finish_build(struct ctx *ctx, struct engine *e,
-                        struct engine_app *app, const struct index_def *def)
+                        struct engine_app *app, const struct index_def *def,
+                        struct index_work *work)
 {
-    int rc = build(ctx, e, app, def);
+    int rc = build(ctx, e, app, def, work);
 
     if (rc == ERR_EXHAUSTED) {
         log_error(ctx, "engine.index.error", "index", log_int(def->id), "kind",
@@ -252,6 +309,37 @@ static int finish_build(struct ctx *ctx, struct engine *e,
     return rc;
 }
 
+static int finish_removal(struct ctx *ctx, struct engine *e,
+                          struct engine_app *app, const struct index_def *def,
+                          struct index_work *work)
+{
+    int rc = remove_rows(ctx, e, app, def, work);
+
+    if (rc == 0)
+        rc = forget_def(ctx, e, app, def->id);
+    if (rc == 0)
+        log_info(ctx, "engine.index.removed", "index", log_int(def->id), "kind",
+                 log_bytes(def->kind), "rows",
+                 log_int(atomic_load(&work->done)));
+    return rc;
+}
+
+static int finish(struct ctx *ctx, struct engine *e, struct engine_app *app,
+                  const struct index_def *def)
+{
+    struct index_work work = {.app = app, .id = def->id};
+    int rc = index_set_settle(ctx, e, app);
+
+    if (rc)
+        return rc;
+    index_work_begin(e, &work);
+    rc = def->state == INDEX_WRITE_ONLY
+             ? finish_build(ctx, e, app, def, &work)
+             : finish_removal(ctx, e, app, def, &work);
+    index_work_end(e, &work);
+    return rc;
+}
+
 int index_finish(struct ctx *ctx, struct engine *e, struct engine_app *app,
                  int64_t id)
 {
@@ -264,14 +352,7 @@ int index_finish(struct ctx *ctx, struct engine *e, struct engine_app *app,
     if (rc == 0 && def.state != INDEX_WRITE_ONLY && def.state != INDEX_DELETED)
         return 0;
     if (rc == 0)
-        rc = index_set_settle(&own, e, app);
-    if (rc == 0 && def.state == INDEX_WRITE_ONLY) {
-        rc = finish_build(&own, e, app, &def);
-    } else if (rc == 0) {
-        rc = remove_rows(&own, e, app, &def);
-        if (rc == 0)
-            rc = forget_def(&own, e, app, id);
-    }
+        rc = finish(&own, e, app, &def);
     ctx->err = own.err;
     ctx->wire_arena = own.wire_arena;
     if ((rc == ERR_CONFLICT || rc == ERR_NOT_FOUND) && !own.err.code)

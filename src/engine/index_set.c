@@ -370,22 +370,48 @@ static int def_check(struct ctx *ctx, const struct index_def *def)
     return 0;
 }
 
-/* Find `def` in the set: 0, or ERR_NOT_FOUND with the next free id. */
-static int find_same(const struct index_set *set, const struct index_def *def,
-                     int64_t *id)
+static int64_t next_id(const struct index_set *set)
 {
     int64_t top = 0;
 
+    for (size_t i = 0; i < set->n; i++)
+        top = set->defs[i].id > top ? set->defs[i].id : top;
+    return top + 1;
+}
+
+/* Find `def` in the set: 0 with what is there, or ERR_NOT_FOUND with the next
+ * free id. */
+static int find_same(const struct index_set *set, const struct index_def *def,
+                     int64_t *id, const struct index_def **found)
+{
     for (size_t i = 0; i < set->n; i++) {
         const struct index_def *d = &set->defs[i];
 
         if (d->state != INDEX_DELETED && index_def_same(d, def)) {
             *id = d->id;
+            *found = d;
             return 0;
         }
-        top = d->id > top ? d->id : top;
     }
-    *id = top + 1;
+    *id = next_id(set);
+    return ERR_NOT_FOUND;
+}
+
+/*
+ * An index that failed was not maintained since: it goes, and another one of
+ * its shape is added in the same commit.  ERR_NOT_FOUND with the new id.
+ */
+static int replace_failed(struct ctx *ctx, struct engine_app *app,
+                          struct storage_batch *b, const struct index_set *set,
+                          const struct index_def *failed, int64_t *id)
+{
+    struct storage_key key = index_def_key(ctx->arena, app, failed->id);
+    struct index_def gone = *failed;
+
+    gone.state = INDEX_DELETED;
+    storage_batch_require(b, key, index_def_row(ctx->arena, app, failed));
+    storage_batch_put(b, key, index_def_row(ctx->arena, app, &gone));
+    *id = next_id(set);
     return ERR_NOT_FOUND;
 }
 
@@ -393,6 +419,7 @@ static int add_locked(struct ctx *ctx, struct engine *e, struct engine_app *app,
                       const struct index_def *def, int64_t *id)
 {
     struct storage_batch b = STORAGE_BATCH_IN(ctx->arena);
+    const struct index_def *found;
     struct index_def added = *def;
     struct index_box *box;
     struct storage_key key;
@@ -402,7 +429,9 @@ static int add_locked(struct ctx *ctx, struct engine *e, struct engine_app *app,
     if (rc)
         return rc;
     box = current(e, app);
-    rc = find_same(&box->set, def, id);
+    rc = find_same(&box->set, def, id, &found);
+    if (rc == 0 && found->state == INDEX_ERROR)
+        rc = replace_failed(ctx, app, &b, &box->set, found, id);
     if (rc && box->set.n >= INDEX_DEFS_MAX)
         rc = ctx_err(ctx, ERR_INVALID, "an app has at most %d indexes",
                      INDEX_DEFS_MAX);

@@ -2,7 +2,11 @@
  * plan - the kinds of plan as a table, and what each fills in.
  */
 #include "engine/plan.h"
+
+#include "engine/index_admin.h"
 #include "engine/value.h"
+
+#include <inttypes.h>
 
 static bool is_key(struct bytes name)
 {
@@ -417,22 +421,42 @@ static bool fits_composite(const struct query *q)
     return true;
 }
 
-static int refuse(struct ctx *ctx, const struct index_def *def)
+/* What a query lacks: an index that is not there, or one that is not ready. */
+struct missing {
+    struct index_def def;
+    enum index_state state; /* 0: not there */
+};
+
+/* The words are Google's as far as it has some. */
+static int refuse_unready(struct ctx *ctx, struct engine *e,
+                          const struct missing *m)
 {
+    int64_t done, total;
+
+    if (m->state == INDEX_ERROR)
+        return ctx_err(ctx, ERR_NEED_INDEX,
+                       "The index for this query is not ready to serve: it "
+                       "could not be built, for an entity of its kind has too "
+                       "many rows for it. Mend the entity and deploy "
+                       "index.yaml again.");
+    index_progress(e, ctx->app, m->def.id, &done, &total);
+    return ctx_err(ctx, ERR_NEED_INDEX,
+                   "The index for this query is not ready to serve: it is "
+                   "being built (%" PRId64 " of %" PRId64 " entities). "
+                   "`appscale datastore indexes` shows how far it is.",
+                   done, total);
+}
+
+static int refuse(struct ctx *ctx, struct engine *e, const struct missing *m)
+{
+    if (m->state)
+        return refuse_unready(ctx, e, m);
     return ctx_err(ctx, ERR_NEED_INDEX,
                    "This query requires a composite index that is not defined. "
                    "You must update the index.yaml file in your application "
                    "root.\nThe following index is the minimum index required:\n"
                    "%.*s",
-                   BYTES_FMT(need_yaml(ctx->arena, def)));
-}
-
-/* A definition that points into no set: making an index waits until nobody
- * uses the old set any more, this call included. */
-static void own_names(struct arena *a, struct index_def *def)
-{
-    for (size_t i = 0; i < def->n; i++)
-        def->columns[i].name = arena_dup(a, def->columns[i].name);
+                   BYTES_FMT(need_yaml(ctx->arena, &m->def)));
 }
 
 static int create(struct ctx *ctx, const struct query_env *env,
@@ -451,13 +475,17 @@ static int create(struct ctx *ctx, const struct query_env *env,
     return rc;
 }
 
-/* Look among the indexes there are: 0 with *n set, or ERR_NEED_INDEX with the
- * one that is missing. */
+/*
+ * Look among the indexes there are: 0 with *n set, or ERR_NEED_INDEX with the
+ * one that is missing.  Its copy points into no set: making an index waits
+ * until nobody uses the old set any more, this call included.
+ */
 static int look_up(struct ctx *ctx, const struct query_env *env,
                    const struct query_need *need, struct plan *plan,
-                   struct need_index **x, size_t *n, struct index_def *missing)
+                   struct need_index **x, size_t *n, struct missing *missing)
 {
     const struct index_set *set;
+    const struct index_def *pending;
     bool natural;
     int rc = index_set_ref(ctx, env->engine, ctx->app, &set);
 
@@ -468,11 +496,14 @@ static int look_up(struct ctx *ctx, const struct query_env *env,
         plan->indexes = set;
         return 0;
     }
+    *missing = (struct missing){0};
     if (env->auto_index) /* the one that serves in the order tests rely on */
-        need_whole(ctx, need, missing);
+        need_whole(ctx, need, &missing->def);
+    else if ((pending = need_pending(ctx, plan->query, need, set)) != NULL)
+        *missing = (struct missing){*pending, pending->state};
     else
-        need_minimum(ctx, need, set, missing);
-    own_names(ctx->arena, missing);
+        need_minimum(ctx, need, set, &missing->def);
+    missing->def = index_def_copy(ctx->arena, &missing->def);
     index_set_unref(set);
     return ERR_NEED_INDEX;
 }
@@ -485,7 +516,7 @@ static int find_indexes(struct ctx *ctx, const struct query_env *env,
                         struct plan *plan, struct need_index **x, size_t *n)
 {
     struct query_need need;
-    struct index_def missing;
+    struct missing missing;
     int rc;
 
     *n = 0;
@@ -494,11 +525,11 @@ static int find_indexes(struct ctx *ctx, const struct query_env *env,
         return 0;
     rc = look_up(ctx, env, &need, plan, x, n, &missing);
     if (rc == ERR_NEED_INDEX && env->auto_index) {
-        rc = create(ctx, env, &missing);
+        rc = create(ctx, env, &missing.def);
         if (rc == 0)
             rc = look_up(ctx, env, &need, plan, x, n, &missing);
     }
-    return rc == ERR_NEED_INDEX ? refuse(ctx, &missing) : rc;
+    return rc == ERR_NEED_INDEX ? refuse(ctx, env->engine, &missing) : rc;
 }
 
 static int make_composite(struct ctx *ctx, const struct query_env *env,

@@ -315,6 +315,52 @@ size_t need_serve(struct ctx *ctx, const struct query *q,
     return best;
 }
 
+/* ---- the index that is not ready ---- */
+
+/* The set as if indexes in `state` were ready. */
+static struct index_set suppose(struct ctx *ctx, const struct index_set *set,
+                                enum index_state state)
+{
+    struct index_set copy = {ARENA_ARRAY(ctx->arena, struct index_def, set->n),
+                             set->n};
+
+    for (size_t i = 0; i < set->n; i++) {
+        copy.defs[i] = set->defs[i];
+        if (copy.defs[i].state == state)
+            copy.defs[i].state = INDEX_READ_WRITE;
+    }
+    return copy;
+}
+
+static const struct index_def *pending_in(struct ctx *ctx,
+                                          const struct query *q,
+                                          const struct query_need *need,
+                                          const struct index_set *set,
+                                          enum index_state state)
+{
+    struct index_set copy = suppose(ctx, set, state);
+    struct need_index *x;
+    size_t n = need_serve(ctx, q, need, &copy, &x, NULL);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct index_def *def = &set->defs[x[i].def - copy.defs];
+
+        if (def->state == state)
+            return def;
+    }
+    return NULL;
+}
+
+const struct index_def *need_pending(struct ctx *ctx, const struct query *q,
+                                     const struct query_need *need,
+                                     const struct index_set *set)
+{
+    const struct index_def *def =
+        pending_in(ctx, q, need, set, INDEX_WRITE_ONLY);
+
+    return def ? def : pending_in(ctx, q, need, set, INDEX_ERROR);
+}
+
 /* ---- the index that is missing ---- */
 
 void need_whole(struct ctx *ctx, const struct query_need *need,

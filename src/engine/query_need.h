@@ -53,6 +53,15 @@ size_t need_serve(struct ctx *ctx, const struct query *q,
                   const struct query_need *need, const struct index_set *set,
                   struct need_index **out, bool *natural);
 
+/*
+ * The unready index that the query waits for: one that is being built, else one
+ * whose build failed, with which the ready ones would serve.  NULL when they
+ * would not.
+ */
+const struct index_def *need_pending(struct ctx *ctx, const struct query *q,
+                                     const struct query_need *need,
+                                     const struct index_set *set);
+
 /* The smallest index that, with the ready ones, serves the query. */
 void need_minimum(struct ctx *ctx, const struct query_need *need,
                   const struct index_set *set, struct index_def *out);

@@ -82,7 +82,7 @@ static int old_rows(struct ctx *ctx, struct write_plan *plan,
                     const struct key *key, const struct entity_row *old,
                     struct index_rows *rows)
 {
-    int rc = index_rows_of(ctx, plan->indexes, key, old->entity, rows);
+    int rc = index_rows_stored(ctx, plan->indexes, key, old->entity, rows);
 
     /* It was written under these limits: no fault of this request. */
     return rc == ERR_INVALID || rc == ERR_MALFORMED ? ERR_CORRUPT : rc;

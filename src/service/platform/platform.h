@@ -168,12 +168,23 @@ int platform_authenticate(struct ctx *ctx,
                           struct platform_AuthenticateResponse *out);
 
 /*
- * Make the app's composite indexes those of an index.yaml.  Errors as
- * engine_indexes_set().
+ * Deploy an index.yaml; tells the indexes that are to be built for it.  Errors
+ * as engine_indexes_set().
  */
 int platform_set_indexes(struct ctx *ctx,
                          const struct platform_SetIndexesRequest *in,
-                         struct platform_Void *out);
+                         struct platform_SetIndexesResponse *out);
+
+/* The app's composite indexes and how far they are: index_list(). */
+int platform_list_indexes(struct ctx *ctx,
+                          const struct platform_ListIndexesRequest *in,
+                          struct platform_ListIndexesResponse *out);
+
+/* Clear away indexes that the deployed index.yaml does not name:
+ * index_vacuum(). */
+int platform_vacuum_indexes(struct ctx *ctx,
+                            const struct platform_VacuumIndexesRequest *in,
+                            struct platform_VacuumIndexesResponse *out);
 
 /* Stop the writes of an app's datastore, or of all.  Errors as
  * engine_read_only_set(). */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "engine/engine.h"
+#include "engine/index_admin.h"
 #include "service/app_identity/identity_key.h"
 #include "service/memcache/memcache.h"
 #include "service/taskqueue/taskqueue.h"
@@ -75,14 +76,80 @@ int platform_authenticate(struct ctx *ctx,
     return rc;
 }
 
+static void index_message(struct ctx *ctx, struct platform_Index *m,
+                          const struct index_def *def)
+{
+    platform_Index_set_id(m, def->id);
+    platform_Index_set_kind(m, def->kind);
+    platform_Index_set_ancestor(m, def->ancestor);
+    platform_Index_set_state(m, (int32_t)def->state);
+    for (size_t i = 0; i < def->n; i++) {
+        struct platform_Index_Property *p = platform_Index_add_property(ctx, m);
+
+        platform_Index_Property_set_name(p, def->columns[i].name);
+        platform_Index_Property_set_desc(p, def->columns[i].desc);
+    }
+}
+
 int platform_set_indexes(struct ctx *ctx,
                          const struct platform_SetIndexesRequest *in,
-                         struct platform_Void *out)
+                         struct platform_SetIndexesResponse *out)
 {
-    (void)out;
-    return engine_indexes_set(ctx, ctx->env->engine,
-                              platform_SetIndexesRequest_app(in),
-                              platform_SetIndexesRequest_index_yaml(in));
+    struct index_def *started;
+    size_t n;
+    int rc = engine_indexes_set(
+        ctx, ctx->env->engine, platform_SetIndexesRequest_app(in),
+        platform_SetIndexesRequest_index_yaml(in), &started, &n);
+
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        index_message(ctx, platform_SetIndexesResponse_add_started(ctx, out),
+                      &started[i]);
+    return rc;
+}
+
+int platform_list_indexes(struct ctx *ctx,
+                          const struct platform_ListIndexesRequest *in,
+                          struct platform_ListIndexesResponse *out)
+{
+    struct index_status *all;
+    bool deployed;
+    size_t n;
+    int rc =
+        index_list(ctx, ctx->env->engine, platform_ListIndexesRequest_app(in),
+                   &all, &n, &deployed);
+
+    if (rc)
+        return rc;
+    platform_ListIndexesResponse_set_deployed(out, deployed);
+    for (size_t i = 0; i < n; i++) {
+        struct platform_Index *m =
+            platform_ListIndexesResponse_add_index(ctx, out);
+
+        index_message(ctx, m, &all[i].def);
+        platform_Index_set_named(m, all[i].named);
+        platform_Index_set_rows(m, all[i].rows);
+        platform_Index_set_rows_more(m, all[i].rows_more);
+        platform_Index_set_done(m, all[i].done);
+        platform_Index_set_total(m, all[i].total);
+    }
+    return 0;
+}
+
+int platform_vacuum_indexes(struct ctx *ctx,
+                            const struct platform_VacuumIndexesRequest *in,
+                            struct platform_VacuumIndexesResponse *out)
+{
+    size_t n = platform_VacuumIndexesRequest_n_id(in), deleted;
+    int64_t *ids = ARENA_ARRAY(ctx->arena, int64_t, n + 1);
+    int rc;
+
+    for (size_t i = 0; i < n; i++)
+        ids[i] = platform_VacuumIndexesRequest_id(in, i);
+    rc = index_vacuum(ctx, ctx->env->engine,
+                      platform_VacuumIndexesRequest_app(in), ids, n, &deleted);
+    if (rc == 0)
+        platform_VacuumIndexesResponse_set_deleted(out, (int64_t)deleted);
+    return rc;
 }
 
 int platform_set_read_only(struct ctx *ctx,

@@ -6,7 +6,7 @@
 
 #include <signal.h>
 
-enum { ENTITIES = 450, ACCOUNTS = 4, MONEY = 100 };
+enum { ENTITIES = 450, REMOVED = 2500, ACCOUNTS = 4, MONEY = 100 };
 
 static void bed_at(struct bed *b, const char *path)
 {
@@ -28,8 +28,38 @@ static void build_index(struct bed *b)
                                  BYTES_LIT("indexes:\n- kind: K\n"
                                            "  properties:\n"
                                            "  - name: n\n"
-                                           "    direction: desc\n")));
+                                           "    direction: desc\n"),
+                                 NULL, NULL));
     errinj_set("engine.index.build.crash", 1, 1);
+    bed_ok(b, engine_start(&b->ctx, b->engine));
+    for (;;)
+        pause();
+}
+
+/* Three pages of rows, the second of them under way. */
+static void remove_index(struct bed *b)
+{
+    struct index_column n = {BYTES_LIT("n"), true};
+    struct index_def def = {.kind = BYTES_LIT("K"), .columns = &n, .n = 1};
+    int64_t id;
+
+    for (int i = 1; i <= REMOVED; i += 500) {
+        struct engine_mutation m[500];
+        struct engine_cost cost;
+
+        for (int j = 0; j < 500; j++) {
+            struct bytes ref = make_ref(&b->arena, {"K", i + j});
+
+            m[j] = (struct engine_mutation){
+                .key = bed_key(b, ref),
+                .entity = bed_entity(b, ref, "n", make_int(&b->arena, j)),
+            };
+        }
+        bed_ok(b, engine_write(&b->ctx, b->engine, m, 500, &cost));
+    }
+    bed_ok(b, index_create(&b->ctx, b->engine, b->ctx.app, &def, true, &id));
+    bed_ok(b, index_delete(&b->ctx, b->engine, b->ctx.app, id));
+    errinj_set("engine.index.remove.crash", 1, 1);
     bed_ok(b, engine_start(&b->ctx, b->engine));
     for (;;)
         pause();
@@ -81,7 +111,11 @@ static void transfer(struct bed *b)
 static const struct victim {
     const char *name;
     void (*run)(struct bed *b);
-} victims[] = {{"build_index", build_index}, {"transfer", transfer}};
+} victims[] = {
+    {"build_index", build_index},
+    {"remove_index", remove_index},
+    {"transfer", transfer},
+};
 
 static int be_victim(const char *name, const char *path)
 {
@@ -116,25 +150,53 @@ static void open_after(struct bed *b, const char *name)
 
 /* ---- the tests ---- */
 
+/* Start the engine and wait for the row that goes when all is done. */
+static void finish_work(struct bed *b)
+{
+    struct storage_value v = {.found = true};
+    struct storage_key todo;
+
+    bed_ok(b, engine_start(&b->ctx, b->engine));
+    todo = (struct storage_key){
+        key_partition(&b->arena, BYTES_NONE, BYTES_NONE, KEY_META),
+        BYTES_LIT("todo\0shop"),
+    };
+    for (int i = 0; i < 10000 && v.found; i++) {
+        usleep(1000);
+        bed_ok(b, storage_get(&b->ctx, b->storage, &todo, 1, &v));
+    }
+    assert_false(v.found);
+}
+
+static void a_removal_cut_short_is_done_by_the_next_start(void **state)
+{
+    const struct index_set *set;
+    size_t left;
+    struct bed b;
+
+    open_after(&b, "remove_index");
+    left = bed_rows(&b, KEY_COMPOSITES);
+    assert_true(left > 0 && left < REMOVED);
+    bed_ok(&b, index_set_ref(&b.ctx, b.engine, b.ctx.app, &set));
+    assert_int_equal(set->n, 1);
+    assert_int_equal(set->defs[0].state, INDEX_DELETED);
+    index_set_unref(set);
+    finish_work(&b);
+    assert_int_equal(bed_rows(&b, KEY_COMPOSITES), 0);
+    bed_ok(&b, index_set_ref(&b.ctx, b.engine, b.ctx.app, &set));
+    assert_int_equal(set->n, 0);
+    index_set_unref(set);
+    assert_int_equal(bed_rows(&b, KEY_ENTITIES), REMOVED);
+    bed_close(&b);
+}
+
 static void a_build_cut_short_is_done_by_the_next_start(void **state)
 {
-    struct storage_key todo;
-    struct storage_value v = {.found = true};
     struct bed b;
 
     open_after(&b, "build_index");
     assert_true(bed_rows(&b, KEY_COMPOSITES) < ENTITIES);
-    bed_ok(&b, engine_start(&b.ctx, b.engine));
-    todo = (struct storage_key){
-        key_partition(&b.arena, BYTES_NONE, BYTES_NONE, KEY_META),
-        BYTES_LIT("todo\0shop"),
-    };
-    /* the row goes when all is done */
-    for (int i = 0; i < 10000 && v.found; i++) {
-        usleep(1000);
-        bed_ok(&b, storage_get(&b.ctx, b.storage, &todo, 1, &v));
-    }
-    assert_false(v.found);
+    finish_work(&b);
     assert_int_equal(bed_rows(&b, KEY_COMPOSITES), ENTITIES);
     bed_close(&b);
 }
@@ -161,6 +223,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_build_cut_short_is_done_by_the_next_start),
+        cmocka_unit_test(a_removal_cut_short_is_done_by_the_next_start),
         cmocka_unit_test(no_transaction_is_half_there),
     };
 

@@ -129,8 +129,8 @@ ON_EACH_BACKEND(nothing_is_left_of_a_deleted_app)
 
     for (int i = 1; i <= 20; i++)
         bed_put(b, make_ref(&b->arena, {"K", i}), i);
-    bed_ok(b,
-           engine_indexes_set(&b->ctx, b->engine, b->ctx.app, bytes_str(yaml)));
+    bed_ok(b, engine_indexes_set(&b->ctx, b->engine, b->ctx.app,
+                                 bytes_str(yaml), NULL, NULL));
     bed_ok(b, engine_app_delete(&b->ctx, b->engine, b->ctx.app));
     for (const char *t = "ekpcgnm"; *t; t++)
         assert_int_equal(bed_rows(b, (enum key_table) * t), 0);
@@ -350,7 +350,7 @@ ON_EACH_BACKEND(a_new_index_gets_the_rows_of_old_entities)
     for (int i = 1; i <= 450; i++)
         bed_put(b, make_ref(&b->arena, {"P", 1}, {"K", i}), i);
     bed_ok(b, engine_indexes_set(&b->ctx, b->engine, b->ctx.app,
-                                 BYTES_LIT(yaml_n_desc)));
+                                 BYTES_LIT(yaml_n_desc), NULL, NULL));
     assert_int_equal(state_of(b, 0), INDEX_WRITE_ONLY);
     bed_put(b, make_ref(&b->arena, {"K", 1000}), 1);
     assert_int_equal(bed_rows(b, KEY_COMPOSITES), 1);
@@ -371,7 +371,7 @@ static void an_unfinished_index_is_built_after_a_restart(void **state)
     bed_open(&b, "rocksdb");
     bed_put(&b, make_ref(&b.arena, {"K", 1}), 1);
     bed_ok(&b, engine_indexes_set(&b.ctx, b.engine, b.ctx.app,
-                                  BYTES_LIT(yaml_n_desc)));
+                                  BYTES_LIT(yaml_n_desc), NULL, NULL));
     bed_stop(&b);
     bed_start(&b);
     assert_int_equal(state_of(&b, 0), INDEX_WRITE_ONLY);
