@@ -139,6 +139,7 @@ void query_normalise(struct ctx *ctx, struct query *q)
     q->filters = grown;
     if (key) /* at most one entity: nothing to sort */
         q->n_orders = 0;
+    cut_orders_behind_key(q); /* what it drops may still have to exist */
     drop_orders(q, &seen);
     for (size_t i = 0; i < range.n; i++)
         set_add(&seen, range.v[i]);
@@ -147,7 +148,6 @@ void query_normalise(struct ctx *ctx, struct query *q)
     if (q->projection.n) /* else there is nothing to group */
         add_exists(q, &q->group_by, &seen);
     add_exists(q, &q->projection, &seen);
-    cut_orders_behind_key(q);
 }
 
 /* ---- what the planner reads ---- */

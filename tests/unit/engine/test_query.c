@@ -212,6 +212,8 @@ static const struct {
      "b(n=2,m=1) c(n=2,m=2) a/b(n=2,m=3) a(n=1,m=1) e(n=1,m=2)"},
     {"K project:n __key__>K:b", "c(n=2) d(n=2) e(n=1) f(n=3)"},
     {"K project:n __key__=K:c", "c(n=2)"},
+    /* r_ the order behind the key is dropped, the projection is not */
+    {"K project:n order:__key__,n __key__>K:b", "c(n=2) d(n=2) e(n=1) f(n=3)"},
 };
 
 static void equal_values_come_in_key_order_also_when_descending(void **state)
