@@ -636,3 +636,41 @@ int plan_make(struct ctx *ctx, const struct query_env *env,
     plan->empty = plan->empty || plan_range_empty(&plan->range);
     return 0;
 }
+
+struct storage_range plan_rows(struct arena *a, const struct plan_scan *scan,
+                               const struct storage_range *rests)
+{
+    struct storage_range r = {.to_end = rests->to_end};
+    struct buf from = BUF_IN(a), to = BUF_IN(a);
+
+    if (scan->prefix.n == 0)
+        return *rests;
+    buf_add(&from, scan->prefix);
+    buf_add(&from, rests->from);
+    r.from = buf_view(&from);
+    if (rests->to_end) {
+        r.to = plan_behind(a, scan->prefix);
+        r.to_end = r.to.p == NULL;
+        return r;
+    }
+    buf_add(&to, scan->prefix);
+    buf_add(&to, rests->to);
+    r.to = buf_view(&to);
+    return r;
+}
+
+static int corrupt(struct ctx *ctx, const struct plan *plan)
+{
+    return ctx_err(ctx, ERR_CORRUPT, "an index row of a %s scan is malformed",
+                   plan->kind->name);
+}
+
+int plan_take(struct ctx *ctx, const struct plan *plan, struct bytes rest,
+              struct bytes value, struct plan_row *row)
+{
+    if (!plan_split(plan, rest, row))
+        return corrupt(ctx, plan);
+    row->value = value;
+    row->multi = plan->n_columns > 0 && index_row_multi(value);
+    return 0;
+}

@@ -111,6 +111,15 @@ int plan_make(struct ctx *ctx, const struct query_env *env,
  * plan. */
 void plan_release(struct plan *plan);
 
+/* A range of rests as a range of the rows of `scan`; in the arena. */
+struct storage_range plan_rows(struct arena *a, const struct plan_scan *scan,
+                               const struct storage_range *rests);
+
+/* Take the rest and the value of a row apart into *row; ERR_CORRUPT when it is
+ * malformed. */
+int plan_take(struct ctx *ctx, const struct plan *plan, struct bytes rest,
+              struct bytes value, struct plan_row *row);
+
 /* Take a rest apart; false when malformed. */
 bool plan_split(const struct plan *plan, struct bytes rest,
                 struct plan_row *row);

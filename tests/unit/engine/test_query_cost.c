@@ -19,7 +19,8 @@ static int64_t rows_read(struct bed *b)
 
 /*
  * MANY entities of kind K, in one group of a hundred each: d=1 for all, s=1 for
- * every 300th, low=1 for the first half and high=1 for the second, n counts.
+ * every 300th, low=1 for the first half and high=1 for the second, n counts,
+ * r3, r7 and r53 are what it leaves.
  */
 static void fill(struct bed *b)
 {
@@ -37,6 +38,9 @@ static void fill(struct bed *b)
         make_prop(&e, MAKE_PROP, "n", 0, false, make_int(&b->arena, i));
         make_prop(&e, MAKE_PROP, i < MANY / 2 ? "low" : "high", 0, false,
                   make_int(&b->arena, 1));
+        make_prop(&e, MAKE_PROP, "r3", 0, false, make_int(&b->arena, i % 3));
+        make_prop(&e, MAKE_PROP, "r7", 0, false, make_int(&b->arena, i % 7));
+        make_prop(&e, MAKE_PROP, "r53", 0, false, make_int(&b->arena, i % 53));
         if (i % 300 == 150)
             make_prop(&e, MAKE_PROP, "s", 0, false, make_int(&b->arena, 1));
         m[i] = (struct engine_mutation){.key = bed_key(b, ref),
@@ -74,9 +78,20 @@ static const struct {
     {"K d=1 s=1 anc:G:30", 0, 24},
     /* a dense merge reads each side once */
     {"K d=1 low=1 limit:100", 100, 300},
+    /* one walks, and its rows are looked up in the others */
+    {"K r3=1 r53=5", 19, 600},
+    {"K r53=5 r3=1 keys", 19, 600},
+    {"K r3=1 r7=2 r53=5", 3, 600},
+    {"K r7=2 r53=5 r3=1 limit:2", 2, 600},
+    {"K r7=2 r53=5 r3=1 offset:2", 1, 600},
+    {"K d=1 r53=52 limit:60", 56, 700},
+    {"K low=1 r53=52 limit:60", 28, 600},
+    {"K high=1 r53=52 limit:60", 28, 600},
+    {"K high=1 low=1 r53=52", 0, 600},
+    {"K r53=5 s=1", 0, 300},
     /* kinds and properties are jumped through */
     {"__kind__", 1, 3},
-    {"__property__ keys", 5, 7},
+    {"__property__ keys", 8, 10},
 };
 
 static void a_query_reads_what_it_returns_and_skips(void **state)
