@@ -15,6 +15,7 @@
     LOCK(RPC_POOL, "the queue from loops to workers")                          \
     LOCK(TASKQUEUE_CHANGE, "held while a queue's definition is changed")       \
     LOCK(INDEX_FILE, "the emulator's index file, and what it says")            \
+    LOCK(ENGINE_JOBS, "the long work the engine has to do, and its state")     \
     LOCK(ENGINE_IDS, "the blocks of ids an app is handing out")                \
     LOCK(ENGINE_TXN, "the table of open transactions")                         \
     LOCK(ENGINE_TXN_ONE, "one open transaction, while a call works on it")     \

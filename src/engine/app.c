@@ -133,7 +133,8 @@ int app_spaces(struct ctx *ctx, struct engine *e, struct bytes app,
 /* ---- removal ---- */
 
 static const enum key_table space_tables[] = {
-    KEY_ENTITIES, KEY_KINDS, KEY_PROPERTIES, KEY_COMPOSITES, KEY_GROUPS,
+    KEY_ENTITIES,   KEY_KINDS,  KEY_PROPERTIES,
+    KEY_COMPOSITES, KEY_GROUPS, KEY_DAMAGED,
 };
 
 static int delete_page(struct ctx *ctx, struct engine *e,

@@ -2,7 +2,7 @@
  * engine - open, close, and the one thread that works without a caller: it
  * builds and removes index rows and lets idle transactions go.
  */
-#include "engine/engine_int.h"
+#include "engine/job_int.h"
 
 #include "base/log.h"
 
@@ -31,6 +31,7 @@ int engine_open(struct ctx *ctx, struct storage *st, struct engine **out)
     pthread_cond_init(&e->drained, NULL);
     pthread_mutex_init(&e->wake_mutex, NULL);
     pthread_cond_init(&e->wake, NULL);
+    e->jobs = job_table_new(e);
     e->txns = txn_table_new();
     e->queries = query_table_new();
     rc = version_start(ctx, e);
@@ -61,6 +62,7 @@ static void free_apps(struct engine *e)
 void engine_close(struct engine *e)
 {
     engine_stop(e);
+    job_table_free(e->jobs);
     txn_table_free(e->txns);
     query_table_free(e->queries);
     free_apps(e);
@@ -165,7 +167,10 @@ int engine_start(struct ctx *ctx, struct engine *e)
                        "the datastore's thread cannot be started: %s",
                        strerror(rc));
     e->started = true;
-    return 0;
+    rc = job_table_start(ctx, e->jobs);
+    if (rc)
+        engine_stop(e);
+    return rc;
 }
 
 void engine_stop(struct engine *e)
@@ -177,6 +182,7 @@ void engine_stop(struct engine *e)
     pthread_cond_signal(&e->wake);
     pthread_mutex_unlock(&e->wake_mutex);
     pthread_join(e->thread, NULL);
+    job_table_stop(e->jobs);
     e->started = false;
 }
 

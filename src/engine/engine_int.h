@@ -26,6 +26,9 @@ struct versions {
 /* A version above all before.  Errors as storage_commit(), rarely. */
 int version_next(struct ctx *ctx, struct engine *e, int64_t *out);
 
+/* What the store says: no version at or above it has been handed out. */
+int version_limit(struct ctx *ctx, struct engine *e, int64_t *out);
+
 /* Reserve the first versions; engine_open() calls it. */
 int version_start(struct ctx *ctx, struct engine *e);
 
@@ -116,6 +119,17 @@ struct storage_key index_def_key(struct arena *a, const struct engine_app *app,
 struct bytes index_def_row(struct arena *a, const struct engine_app *app,
                            const struct index_def *def);
 
+/* What the rows of all definitions of an app begin with. */
+struct bytes index_def_prefix(void);
+
+/* Read one; false when it is none.  Views of the row, columns in the arena. */
+bool index_def_row_read(struct arena *a, struct bytes row,
+                        struct index_def *def);
+
+/* Whether a set that is held is still the app's: then nobody has begun to write
+ * with another one. */
+bool index_set_current(const struct index_set *set);
+
 /* The row that makes the next start look for unfinished work. */
 struct storage_key index_todo_key(struct arena *a, struct bytes project);
 
@@ -178,6 +192,20 @@ void read_only_init(struct engine *e, struct engine_app *app);
 
 /* Read the rows and set all flags. */
 int read_only_load(struct ctx *ctx, struct engine *e);
+
+/* ---- ids (ids.c) ---- */
+
+/* Raise top[0] (sequential ids) or top[1] (scattered) to the counter of `id`.
+ */
+void ids_note_top(int64_t id, int64_t top[2]);
+
+/*
+ * Look at both counters of an app: bad[i] becomes a static name when the row
+ * does not read, or is below what this process has handed out.  With `repair`
+ * it is set above that and above top[i].
+ */
+int ids_mend(struct ctx *ctx, struct engine *e, struct engine_app *app,
+             const int64_t top[2], bool repair, const char *bad[2]);
 
 /* ---- writing (write.c) ---- */
 
@@ -262,6 +290,7 @@ struct engine {
     struct index_work *works; /* under index_lock */
 
     struct lock change_lock; /* one change of definitions at a time */
+    struct job_table *jobs;  /* long work: job.h */
     struct txn_table *txns;
     struct engine_actions actions; /* engine_set_actions() */
     struct query_table *queries;   /* open queries: query_open.h */

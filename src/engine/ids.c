@@ -302,6 +302,63 @@ int engine_ids_reserve(struct ctx *ctx, struct engine *e, struct bytes app,
     return rc;
 }
 
+/* ---- mending (verify.c) ---- */
+
+void ids_note_top(int64_t id, int64_t top[2])
+{
+    bool scattered;
+    int64_t c = counter_of(id, &scattered);
+
+    /* One that is far ahead is somebody's own choice, as when reserving. */
+    if (scattered && c > top[1] + far_ahead)
+        return;
+    if (c > top[scattered])
+        top[scattered] = c;
+}
+
+static int mend_counter(struct ctx *ctx, struct engine *e,
+                        struct engine_app *app, const char *name,
+                        int64_t at_least, int64_t top, bool repair,
+                        const char **bad)
+{
+    struct storage_key key = {app->meta, bytes_str(name)};
+    struct storage_batch b = STORAGE_BATCH_IN(ctx->arena);
+    struct storage_value seen;
+    uint8_t value[8];
+    int64_t now;
+    int rc = storage_get(ctx, e->storage, &key, 1, &seen);
+
+    if (rc)
+        return rc;
+    now = !seen.found         ? 1
+          : seen.value.n == 8 ? (int64_t)get_be64(seen.value.p)
+                              : 0;
+    if (now >= at_least && now > 0)
+        return 0;
+    *bad = name;
+    if (!repair)
+        return 0;
+    put_be64(value, (uint64_t)((at_least > top ? at_least : top) + 1));
+    storage_batch_require_same(&b, key, &seen);
+    storage_batch_put(&b, key, BYTES(value, 8));
+    return storage_commit(ctx, e->storage, &b, NULL);
+}
+
+int ids_mend(struct ctx *ctx, struct engine *e, struct engine_app *app,
+             const int64_t top[2], bool repair, const char *bad[2])
+{
+    int rc;
+
+    lock_take(&app->ids_lock);
+    rc = mend_counter(ctx, e, app, seq_row, 1, top[0], repair, &bad[0]);
+    if (rc == 0)
+        rc = mend_counter(ctx, e, app, auto_row,
+                          app->ids_end > 1 ? app->ids_end : 1, top[1], repair,
+                          &bad[1]);
+    lock_drop(&app->ids_lock);
+    return rc;
+}
+
 /* ---- new entities ---- */
 
 /* Complete the keys, and sort out those whose row exists already: an import

@@ -33,7 +33,7 @@ enum {
 
 /* ---- rows ---- */
 
-static struct bytes def_prefix(void)
+struct bytes index_def_prefix(void)
 {
     return BYTES_LIT("index\0");
 }
@@ -43,7 +43,7 @@ struct storage_key index_def_key(struct arena *a, const struct engine_app *app,
 {
     struct buf row = BUF_IN(a);
 
-    buf_add(&row, def_prefix());
+    buf_add(&row, index_def_prefix());
     buf_add_be64(&row, (uint64_t)id);
     return (struct storage_key){app->meta, buf_view(&row)};
 }
@@ -129,8 +129,8 @@ bool index_def_parse(struct arena *a, struct bytes definition,
     return ok && !r.bad && def->kind.n > 0;
 }
 
-static bool def_row_read(struct arena *a, struct bytes row,
-                         struct index_def *def)
+bool index_def_row_read(struct arena *a, struct bytes row,
+                        struct index_def *def)
 {
     struct pb_reader r = PB_READER(row);
     bool ok = false;
@@ -167,7 +167,7 @@ static void box_free(struct index_box *box)
 static int box_fill(struct ctx *ctx, struct index_box *box)
 {
     struct ctx own = *ctx;
-    struct storage_range range = storage_prefix(ctx->arena, def_prefix());
+    struct storage_range range = storage_prefix(ctx->arena, index_def_prefix());
     struct storage_page page;
     int rc;
 
@@ -181,7 +181,8 @@ static int box_fill(struct ctx *ctx, struct index_box *box)
     }
     box->set.defs = ARENA_ARRAY(&box->arena, struct index_def, page.n);
     for (size_t i = 0; i < page.n; i++) {
-        if (!def_row_read(&box->arena, page.rows[i].value, &box->set.defs[i]))
+        if (!index_def_row_read(&box->arena, page.rows[i].value,
+                                &box->set.defs[i]))
             return ctx_err(ctx, ERR_CORRUPT, "a bad index definition row");
     }
     box->set.n = page.n;
@@ -253,6 +254,17 @@ int index_set_reload(struct ctx *ctx, struct engine *e, struct engine_app *app)
     app->indexes = box;
     lock_drop(&e->index_lock);
     return 0;
+}
+
+bool index_set_current(const struct index_set *set)
+{
+    struct index_box *box = (struct index_box *)(uintptr_t)set;
+    bool current;
+
+    lock_take(&box->engine->index_lock);
+    current = box->app->indexes == box;
+    lock_drop(&box->engine->index_lock);
+    return current;
 }
 
 static struct index_box *current(struct engine *e, struct engine_app *app)

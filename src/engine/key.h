@@ -42,6 +42,7 @@ enum key_table {
     KEY_COMPOSITES = 'c', /* index id, [ancestor], values, path -> flags */
     KEY_GROUPS = 'g',     /* root path -> version */
     KEY_SPACES = 'n',     /* of the empty namespace: namespace -> nothing */
+    KEY_DAMAGED = 'x',    /* table, row -> what a repair took out of it */
     KEY_META = 'm',       /* of the empty namespace: ids, index definitions */
 };
 

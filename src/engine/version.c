@@ -81,6 +81,17 @@ int version_next(struct ctx *ctx, struct engine *e, int64_t *out)
     }
 }
 
+int version_limit(struct ctx *ctx, struct engine *e, int64_t *out)
+{
+    struct bytes value;
+    int rc = storage_get1(ctx, e->storage, version_key(ctx->arena), &value);
+
+    if (rc || value.n != 8)
+        return ctx_err(ctx, ERR_CORRUPT, "the version row does not read");
+    *out = (int64_t)get_be64(value.p);
+    return 0;
+}
+
 int version_start(struct ctx *ctx, struct engine *e)
 {
     return extend(ctx, e, clock_wall());

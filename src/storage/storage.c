@@ -196,6 +196,18 @@ int storage_commit(struct ctx *ctx, struct storage *st,
     return rc;
 }
 
+int storage_compact(struct ctx *ctx, struct storage *st,
+                    storage_progress_fn *progress, void *arg,
+                    struct storage_compaction *out)
+{
+    *out = (struct storage_compaction){0};
+    if (!st->backend->compact)
+        return 0;
+    if (!ctx->may_wait)
+        return ERR_WOULD_BLOCK;
+    return st->backend->compact(ctx, st, progress, arg, out);
+}
+
 /* "trace:rocksdb" is the backend trace, which opens what follows the colon. */
 static const struct storage_backend *backend_find(const char *name)
 {

@@ -185,6 +185,23 @@ void storage_batch_delete(struct storage_batch *b, struct storage_key key);
 int storage_commit(struct ctx *ctx, struct storage *st,
                    const struct storage_batch *b, size_t *failed);
 
+/* Asked by long work at each of its steps, `done` of `total`; false ends it. */
+typedef bool storage_progress_fn(int done, int total, void *arg);
+
+struct storage_compaction {
+    bool done;             /* false: this backend has nothing to compact */
+    int64_t before, after; /* bytes on the disk */
+};
+
+/*
+ * Give back the room of what was replaced or deleted.  Takes minutes on a large
+ * store; reads and commits go on meanwhile.  ERR_CANCELLED when `progress` said
+ * so; what is done by then stays done.
+ */
+int storage_compact(struct ctx *ctx, struct storage *st,
+                    storage_progress_fn *progress, void *arg,
+                    struct storage_compaction *out);
+
 /* How to open a store. */
 struct storage_options {
     const char *backend; /* a name of the table; "trace:rocksdb" wraps */

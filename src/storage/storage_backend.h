@@ -41,6 +41,12 @@ struct storage_backend {
     int (*commit)(struct ctx *ctx, struct storage *st,
                   const struct storage_batch *b, size_t *failed);
 
+    /* May be NULL: then there is never anything to do.  Is expected to ask
+     * `progress` now and then, and to let reads and commits go on. */
+    int (*compact)(struct ctx *ctx, struct storage *st,
+                   storage_progress_fn *progress, void *arg,
+                   struct storage_compaction *out);
+
     /* May be NULL. */
     void (*stats)(struct storage *st, struct buf *out);
 

@@ -2,6 +2,7 @@
  * put - Put and Delete: mutations read from the request, then applied at once
  * or noted in a transaction.
  */
+#include "engine/stats.h"
 #include "service/datastore/datastore_int.h"
 
 /* A Put or a Delete: what is to be changed, and in which transaction. */
@@ -176,6 +177,8 @@ static int read_delete(struct ctx *ctx, struct bytes in,
         rc = key_parse(ctx, r.bytes, key);
         if (rc == 0)
             rc = key_need_complete(ctx, key);
+        if (rc == 0 && stats_is_kind(key->kind))
+            rc = datastore_check_kinds(ctx, key);
     }
     return rc;
 }

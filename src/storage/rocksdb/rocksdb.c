@@ -298,6 +298,7 @@ const struct storage_backend storage_rocksdb = {
     .get = rocks_get,
     .scan = rocks_scan,
     .commit = rocks_commit,
+    .compact = rocks_compact,
     .stats = rocks_stats,
     .close = rocks_close,
 };

@@ -62,6 +62,11 @@ int rocks_scan(struct ctx *ctx, struct storage *st, struct bytes partition,
 int rocks_commit(struct ctx *ctx, struct storage *st,
                  const struct storage_batch *b, size_t *failed);
 
+/* storage_compact() of this backend: slice by slice (compact.c). */
+int rocks_compact(struct ctx *ctx, struct storage *st,
+                  storage_progress_fn *progress, void *arg,
+                  struct storage_compaction *out);
+
 /*
  * Every operation uses RocksDB between these two.  ERR_WOULD_BLOCK on a
  * network loop while it is being opened again, ERR_UNAVAILABLE when that

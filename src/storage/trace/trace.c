@@ -161,6 +161,13 @@ static int trace_commit(struct ctx *ctx, struct storage *st,
     return rc;
 }
 
+static int trace_compact(struct ctx *ctx, struct storage *st,
+                         storage_progress_fn *progress, void *arg,
+                         struct storage_compaction *out)
+{
+    return storage_compact(ctx, trace_of(st)->inner, progress, arg, out);
+}
+
 /* ---- open, close, stats ---- */
 
 static int trace_open(struct ctx *ctx, const struct storage_options *o,
@@ -233,6 +240,7 @@ const struct storage_backend storage_trace = {
     .get = trace_get,
     .scan = trace_scan,
     .commit = trace_commit,
+    .compact = trace_compact,
     .stats = trace_stats,
     .close = trace_close,
 };
