@@ -349,7 +349,7 @@ static inline void game_make_index(struct game *g)
     yaml = bytes_str(arena_printf(&g->bed.arena, "indexes:%s\n", at));
     ctx_err_clear(&g->bed.ctx);
     bed_ok(&g->bed, engine_indexes_set(&g->bed.ctx, g->bed.engine,
-                                       g->bed.ctx.app, yaml));
+                                       g->bed.ctx.app, yaml, NULL, NULL));
     bed_ok(&g->bed, index_finish_all(&g->bed.ctx, g->bed.engine));
     g->n_indexes++;
 }
