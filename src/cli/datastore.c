@@ -5,7 +5,37 @@
  */
 #include "cli/datastore.h"
 
+static const struct args_option vacuum_options[] = {
+    {"yes", NULL, "do not ask before deleting", 'y'},
+    {0},
+};
+
 const struct cli_command cli_datastore_commands[] = {
+    {
+        .name = "indexes",
+        .operands = "[PROJECT]",
+        .sentence = "Show the composite indexes and how far they are built",
+        .help =
+            "Of every project, or of PROJECT. A query that needs an index "
+            "is refused until it\nserves. An index that index.yaml does not "
+            "name any more is kept up until\n`appscale datastore vacuum` "
+            "takes it away.",
+        .run = cli_datastore_indexes,
+        .max_operands = 1,
+    },
+    {
+        .name = "vacuum",
+        .operands = "PROJECT",
+        .sentence = "Delete the indexes that index.yaml names no longer",
+        .help = "The index.yaml (or datastore-indexes.xml) deployed last "
+                "counts. Shows what would go\nand asks; without a terminal "
+                "nothing is deleted but with --yes. The entries are\ndeleted "
+                "in the background, after a restart as well.",
+        .options = vacuum_options,
+        .run = cli_datastore_vacuum,
+        .min_operands = 1,
+        .max_operands = 1,
+    },
     {
         .name = "read-only",
         .operands = "on|off [PROJECT]",

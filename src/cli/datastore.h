@@ -10,6 +10,17 @@
  * whose are stopped now. */
 int cli_datastore_read_only(struct cli *cli);
 
+/* `datastore indexes [PROJECT]`: the composite indexes, how far they are, and
+ * how many entries they have. */
+int cli_datastore_indexes(struct cli *cli);
+
+/* `datastore vacuum PROJECT`: take away the indexes that the deployed
+ * index.yaml names no longer, once confirmed. */
+int cli_datastore_vacuum(struct cli *cli);
+
+/* "K (n, -date) ancestor", of the Admin API's index, in the arena. */
+const char *datastore_index_text(struct arena *a, const json_t *index);
+
 /* A line for each whose writes are stopped, of the Admin API's readOnly object
  * (NULL: none). */
 void datastore_print_mode(const struct cli *cli, const json_t *mode);

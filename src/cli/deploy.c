@@ -8,7 +8,9 @@
  */
 #include "cli/api.h"
 #include "cli/archive.h"
+#include "cli/datastore.h"
 #include "config/appyaml.h"
+#include "config/index_xml.h"
 #include "config/regex.h"
 #include "config/runtimes.h"
 
@@ -33,6 +35,7 @@ struct deploy {
     struct appyaml app;
     const char *project, *version;
     struct bytes beside[8]; /* in the order of appyaml_files */
+    json_t *started;        /* the indexes whose build began, or NULL */
     struct archive archive;
 };
 
@@ -65,6 +68,20 @@ static int find_app(struct deploy *d)
     return 0;
 }
 
+/* A war without an index.yaml keeps its indexes in WEB-INF. */
+static int read_index_xml(struct deploy *d)
+{
+    struct index_xml x;
+    int rc;
+
+    if (d->beside[0].p)
+        return 0;
+    rc = index_xml_load_app(&d->cli->ctx, d->dir, &x);
+    if (rc == 0)
+        d->beside[0] = x.yaml;
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
 static int read_beside(struct deploy *d)
 {
     int rc = 0;
@@ -77,7 +94,7 @@ static int read_beside(struct deploy *d)
         if (rc == ERR_NOT_FOUND)
             rc = 0;
     }
-    return rc;
+    return rc ? rc : read_index_xml(d);
 }
 
 /* The project: the option, the file, the folder's name if it is one. */
@@ -261,16 +278,37 @@ static int ensure_project(struct deploy *d)
 /* index.yaml takes effect at once; the others travel with the version. */
 static int send_indexes(struct deploy *d)
 {
-    json_t *body;
+    json_t *body, *answer = NULL;
     int rc;
 
     if (!d->beside[0].n)
         return 0;
     body = json_pack("{s:s%}", "indexYaml", (const char *)d->beside[0].p,
                      d->beside[0].n);
-    rc = api_call(d->api, "PUT", NULL, body, "/v1/apps/%s/indexes", d->project);
+    rc = api_call(d->api, "PUT", &answer, body, "/v1/apps/%s/indexes",
+                  d->project);
     json_decref(body);
+    if (rc == 0)
+        d->started = json_incref(json_object_get(answer, "started"));
+    json_decref(answer);
     return rc;
+}
+
+/* Queries that need one of them are refused until it serves. */
+static void print_started(struct deploy *d)
+{
+    const json_t *index;
+    size_t i;
+
+    if (json_array_size(d->started) == 0)
+        return;
+    printf("Indexes being built (appscale datastore indexes %s shows how "
+           "far):\n",
+           d->project);
+    json_array_foreach(d->started, i, index)
+    {
+        printf("  %s\n", datastore_index_text(&d->cli->arena, index));
+    }
 }
 
 static int create_version(struct deploy *d, json_t **version)
@@ -334,9 +372,9 @@ static void print_result(struct deploy *d, const json_t *version)
     if (!url)
         url = api_text(version, "versionUrl", NULL);
     if (d->cli->json) {
-        out = json_pack("{s:s,s:s,s:s,s:s*,s:s*}", "project", d->project,
+        out = json_pack("{s:s,s:s,s:s,s:s*,s:s*,s:O*}", "project", d->project,
                         "service", d->app.service, "version", d->version, "url",
-                        url, "localUrl", local);
+                        url, "localUrl", local, "indexesStarted", d->started);
         cli_print_json(out);
         json_decref(out);
     } else if (url) {
@@ -348,6 +386,8 @@ static void print_result(struct deploy *d, const json_t *version)
     } else {
         printf("Deployed: version %s of %s\n", d->version, d->project);
     }
+    if (!d->cli->json)
+        print_started(d);
     json_decref(status);
 }
 
@@ -389,6 +429,7 @@ int cli_deploy(struct cli *cli)
         rc = deploy_steps(&d);
     if (d.archive.fd >= 0)
         close(d.archive.fd);
+    json_decref(d.started);
     return rc;
 }
 

@@ -3,41 +3,10 @@
  */
 #include "cli/api.h"
 #include "cli/datastore.h"
+#include "cli/table.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-enum { COLUMNS_MAX = 6, ROWS_MAX = 512 };
-
-/* Cells first, widths known, then out. */
-struct table {
-    struct arena *a;
-    const char *head[COLUMNS_MAX];
-    const char *cell[ROWS_MAX][COLUMNS_MAX];
-    int columns, rows;
-};
-
-static void table_print(const struct cli *cli, const struct table *t)
-{
-    size_t width[COLUMNS_MAX];
-
-    for (int c = 0; c < t->columns; c++) {
-        width[c] = strlen(t->head[c]);
-        for (int r = 0; r < t->rows; r++) {
-            if (strlen(t->cell[r][c]) > width[c])
-                width[c] = strlen(t->cell[r][c]);
-        }
-    }
-    for (int r = -1; r < t->rows; r++) {
-        const char *const *line = r < 0 ? t->head : t->cell[r];
-
-        fputs(r < 0 ? cli_bold(cli) : "", stdout);
-        for (int c = 0; c < t->columns; c++)
-            printf("%s%-*s", c ? "  " : "",
-                   c + 1 < t->columns ? (int)width[c] : 0, line[c]);
-        printf("%s\n", r < 0 ? cli_plain(cli) : "");
-    }
-}
 
 static const char *number(struct table *t, const json_t *o, const char *key)
 {
@@ -84,7 +53,7 @@ static void print_processes(struct cli *cli, const json_t *status)
     {
         const char **row = t->cell[t->rows];
 
-        if (t->rows == ROWS_MAX)
+        if (t->rows == TABLE_ROWS)
             break;
         row[0] = api_text(p, "name", "?");
         row[1] = api_text(p, "state", "?");
@@ -123,7 +92,7 @@ static void add_services(struct table *t, const json_t *app)
     {
         const char **row = t->cell[t->rows];
 
-        if (t->rows == ROWS_MAX)
+        if (t->rows == TABLE_ROWS)
             break;
         row[0] = api_text(app, "id", "?");
         row[1] = api_text(s, "id", "?");

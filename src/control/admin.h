@@ -32,6 +32,11 @@ struct admin_route {
     admin_fn *fn;
 };
 
+/* The application that the first word of the path names: ERR_NOT_FOUND, or
+ * ERR_UNAVAILABLE while they are not loaded yet. */
+int admin_find_app(struct admin_call *c, struct app **out);
+
+extern const struct admin_route admin_index_routes[];    /* admin_indexes.c */
 extern const struct admin_route admin_app_routes[];      /* admin_apps.c */
 extern const struct admin_route admin_platform_routes[]; /* admin_platform.c */
 extern const struct admin_route

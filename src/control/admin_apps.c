@@ -10,8 +10,6 @@
 #include "control/instance.h"
 #include "control/proc.h"
 #include "control/routing.h"
-#include "control/server_call.h"
-#include "platform.pb.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -29,7 +27,7 @@ static int need_loaded(struct admin_call *c)
                    "far it is");
 }
 
-static int find_app(struct admin_call *c, struct app **out)
+int admin_find_app(struct admin_call *c, struct app **out)
 {
     int rc = need_loaded(c);
 
@@ -45,7 +43,7 @@ static int find_app(struct admin_call *c, struct app **out)
 static int find_service(struct admin_call *c, struct service **out)
 {
     struct app *a;
-    int rc = find_app(c, &a);
+    int rc = admin_find_app(c, &a);
 
     if (rc)
         return rc;
@@ -96,7 +94,7 @@ static int apps_list(struct admin_call *c)
 static int apps_get(struct admin_call *c)
 {
     struct app *a;
-    int rc = find_app(c, &a);
+    int rc = admin_find_app(c, &a);
 
     if (rc == 0)
         admin_reply(c, json_incref(a->doc));
@@ -183,42 +181,9 @@ static int remove_what(struct admin_call *c, struct undeploy u)
 static int apps_delete(struct admin_call *c)
 {
     struct app *a;
-    int rc = find_app(c, &a);
+    int rc = admin_find_app(c, &a);
 
     return rc ? rc : remove_what(c, (struct undeploy){.app = a});
-}
-
-static void on_answered(struct ctx *ctx, int rc, const void *out, void *arg)
-{
-    (void)out;
-    if (rc)
-        admin_fail(arg, ctx, rc);
-    else
-        admin_reply(arg, json_object());
-}
-
-static int apps_indexes(struct admin_call *c)
-{
-    const char *yaml = json_string_value(json_object_get(c->body, "indexYaml"));
-    struct platform_SetIndexesRequest *m;
-    struct app *a;
-    int rc = find_app(c, &a);
-
-    if (rc == 0 && !yaml)
-        rc = ctx_err(&c->ctx, ERR_INVALID, "indexYaml is missing");
-    if (rc)
-        return rc;
-    m = platform_SetIndexesRequest_new(&c->ctx);
-    platform_SetIndexesRequest_set_app(m, bytes_str(a->id));
-    platform_SetIndexesRequest_set_index_yaml(m, bytes_str(yaml));
-    server_call(&c->ctx, c->ctl,
-                &(struct server_call){.method = "SetIndexes",
-                                      .in = WIRE_platform_SetIndexesRequest,
-                                      .out = WIRE_platform_Void,
-                                      .message = m,
-                                      .fn = on_answered,
-                                      .arg = c});
-    return 0;
 }
 
 /* The version named, else the one with the traffic of the service. */
@@ -230,7 +195,7 @@ static int apps_logs(struct admin_call *c)
     const struct version *v;
     struct app *a;
     int64_t lines;
-    int rc = find_app(c, &a);
+    int rc = admin_find_app(c, &a);
 
     if (rc == 0)
         rc = admin_number(c, "lines", LOG_LINES, 1, LOG_LINES_MAX, &lines);
@@ -267,7 +232,7 @@ static int services_list(struct admin_call *c)
 {
     json_t *list = json_array();
     struct app *a;
-    int rc = find_app(c, &a);
+    int rc = admin_find_app(c, &a);
 
     for (struct service *s = rc ? NULL : a->services; s; s = s->next)
         json_array_append(list, s->doc);
@@ -423,7 +388,6 @@ const struct admin_route admin_app_routes[] = {
     {"POST", "/v1/apps", apps_create},
     {"GET", A, apps_get},
     {"DELETE", A, apps_delete},
-    {"PUT", A "/indexes", apps_indexes},
     {"GET", A "/logs", apps_logs},
     {"GET", A "/operations/*", operations_get},
     {"GET", A "/services", services_list},

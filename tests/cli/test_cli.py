@@ -52,9 +52,19 @@ def unpacked(controller):
     return tarfile.open(fileobj=io.BytesIO(data), mode='r:gz')
 
 
+G_YAML = """indexes:
+- kind: G
+  ancestor: yes
+  properties:
+  - name: n
+  - name: date
+    direction: desc
+"""
+
+
 def test_deploy_packs_uploads_creates_and_prints_the_address(
         controller, app, appscale):
-    (app / 'index.yaml').write_text('indexes:\n- kind: G\n')
+    (app / 'index.yaml').write_text(G_YAML)
     done = appscale('deploy', app, '--version', 'v1')
     assert done.returncode == 0, done.stderr
     assert 'http://guest.localhost:8080' in done.stdout
@@ -64,7 +74,86 @@ def test_deploy_packs_uploads_creates_and_prints_the_address(
     assert version['handlers'][0]['staticFiles']['path'] == 'static/\\1'
     assert unpacked(controller).getnames() == [
         'app.yaml', 'index.yaml', 'main.py']
-    assert controller.indexes == {'guest': 'indexes:\n- kind: G\n'}
+    assert controller.indexes == {'guest': G_YAML}
+    assert 'Indexes being built' in done.stdout
+    assert '\n  G (n, -date) ancestor\n' in done.stdout
+
+
+def test_the_indexes_of_a_war_are_sent_as_an_index_yaml(
+        controller, app, appscale):
+    (app / 'WEB-INF').mkdir()
+    (app / 'WEB-INF' / 'datastore-indexes.xml').write_text(
+        '<datastore-indexes autoGenerate="false">'
+        '<datastore-index kind="G" ancestor="true">'
+        '<property name="y" direction="desc"/></datastore-index>'
+        '</datastore-indexes>')
+    assert appscale('deploy', app).returncode == 0
+    assert controller.indexes == {
+        'guest': 'indexes:\n- kind: G\n  ancestor: yes\n  properties:\n'
+                 '  - name: "y"\n    direction: desc\n'}
+    (app / 'index.yaml').write_text(G_YAML)
+    assert appscale('deploy', app).returncode == 0
+    assert controller.indexes == {'guest': G_YAML}
+
+
+def index(number, state='READY', named=True, **more):
+    return {'indexId': number, 'kind': 'G', 'ancestor': 'NONE',
+            'properties': [{'name': f'p{number}', 'direction': 'ASCENDING'}],
+            'state': state, 'named': named, 'entries': 7, 'entriesExact': True,
+            'progress': {'workCompleted': 0, 'workEstimated': 0}, **more}
+
+
+@pytest.fixture
+def indexed(controller):
+    controller.apps['guest'] = {'id': 'guest'}
+    controller.index_list = {'deployed': True, 'indexes': [
+        index(1),
+        index(2, 'CREATING', progress={'workCompleted': 40,
+                                       'workEstimated': 160}),
+        index(3, named=False, entries=100000, entriesExact=False),
+        index(4, 'DELETING', False, progress={'workCompleted': 5,
+                                              'workEstimated': 0}),
+        index(5, 'ERROR', False)]}
+    return controller
+
+
+@pytest.mark.parametrize('project', [['guest'], []])
+def test_indexes_are_listed_with_how_far_they_are(indexed, appscale, project):
+    done = appscale('datastore', 'indexes', *project)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr
+    assert [' '.join(line) for line in lines[1:]] == [
+        'guest G (p1) serving 7 yes',
+        'guest G (p2) building 25 % (40 of 160) 7 yes',
+        'guest G (p3) serving over 100000 no',
+        'guest G (p4) deleting (5 gone) 7 no',
+        'guest G (p5) error: an entity has too many entries for it 7 no']
+    done = appscale('datastore', 'indexes', 'guest', '--json')
+    assert json.loads(done.stdout) == indexed.index_list
+
+
+def test_vacuum_shows_asks_and_deletes(indexed, appscale):
+    done = appscale('datastore', 'vacuum', 'guest')
+    assert done.returncode == 2 and 'add --yes' in done.stderr
+    assert 'G (p3): 100000+ entries' in done.stderr
+    assert 'G (p5): 7 entries' in done.stderr
+    assert 'p1' not in done.stderr and 'p4' not in done.stderr
+    assert indexed.vacuumed == []
+    done = appscale('datastore', 'vacuum', 'guest', '--yes')
+    assert done.returncode == 0 and done.stdout.startswith('2 deleted;')
+    assert indexed.vacuumed == [3, 5]
+
+
+def test_vacuum_with_nothing_to_do_or_to_go_by(indexed, appscale):
+    indexed.index_list['indexes'] = [index(1)]
+    done = appscale('datastore', 'vacuum', 'guest', '--yes')
+    assert done.returncode == 0 and 'is in its index.yaml' in done.stdout
+    indexed.index_list['deployed'] = False
+    done = appscale('datastore', 'vacuum', 'guest', '--yes')
+    assert done.returncode == 1 and 'was ever deployed' in done.stderr
+    done = appscale('datastore', 'vacuum', 'nobody', '--yes')
+    assert done.returncode == 1 and 'no project nobody' in done.stderr
+    assert indexed.vacuumed == []
 
 
 def test_an_unchanged_folder_is_not_sent_twice(controller, app, appscale):
@@ -122,10 +211,17 @@ def test_no_promote_leaves_the_traffic(controller, app, appscale):
      'Available: python (such as python311).'),
     ('index.yaml', 'indexes:\n- ancestor: yes\n',
      'index.yaml:2:3: Missing required value "kind"'),
+    ('index.yaml', 'indexes:\n- kind: A\n',
+     'index.yaml:2:3: An index needs properties.'),
+    ('WEB-INF/datastore-indexes.xml',
+     '<datastore-indexes autoGenerate="true">\n  <index/>\n'
+     '</datastore-indexes>',
+     'datastore-indexes.xml:2:3: Unexpected element <index>'),
     ('.gcloudignore', '#!include:nowhere\n', 'includes nowhere'),
 ])
 def test_a_bad_file_stops_the_deploy_before_anything_happens(
         controller, app, appscale, name, text, story):
+    (app / name).parent.mkdir(exist_ok=True)
     (app / name).write_text(text)
     done = appscale('deploy', app)
     assert done.returncode == 4

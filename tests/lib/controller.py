@@ -59,6 +59,7 @@ class FakeController:
         self.fail = {}              # "METHOD /path": (status, message)
         self.read_only = {'all': False, 'apps': []}
         self.operation_error = None  # what the next version's build says
+        self.index_list, self.vacuumed = None, []
         self.calls = []
         os.makedirs(os.path.join(root, 'run'), exist_ok=True)
         self.path = os.path.join(root, 'run', 'controller.sock')
@@ -133,7 +134,23 @@ class FakeController:
 
     def put_indexes(self, query, body, project):
         self.indexes[project] = json.loads(body)['indexYaml']
-        return 200, {}
+        return 200, {'started': [{
+            'indexId': 1, 'kind': 'G', 'ancestor': 'ALL_ANCESTORS',
+            'properties': [{'name': 'n', 'direction': 'ASCENDING'},
+                           {'name': 'date', 'direction': 'DESCENDING'}],
+            'state': 'CREATING'}]}
+
+    def get_apps(self, query, body):
+        return 200, {'apps': list(self.apps.values())}
+
+    def get_indexes(self, query, body, project):
+        if project not in self.apps:
+            return error(404, f'There is no project {project}.')
+        return 200, self.index_list
+
+    def vacuum_indexes(self, query, body, project):
+        self.vacuumed += json.loads(body)['indexIds']
+        return 200, {'deleted': len(self.vacuumed)}
 
     def post_version(self, query, body, project, service):
         version = json.loads(body)
@@ -202,6 +219,10 @@ ROUTES = [
     ('PATCH', r'/v1/platform/datastore', FakeController.patch_datastore),
     ('PATCH', r'/v1/apps/([^/]+)/datastore', FakeController.patch_datastore),
     ('POST', r'/v1/apps', FakeController.post_app),
+    ('GET', r'/v1/apps', FakeController.get_apps),
+    ('GET', r'/v1/apps/([^/]+)/indexes', FakeController.get_indexes),
+    ('POST', r'/v1/apps/([^/]+)/indexes:vacuum',
+     FakeController.vacuum_indexes),
     ('GET', r'/v1/apps/([^/]+)', FakeController.get_app),
     ('DELETE', r'/v1/apps/([^/]+)', FakeController.delete_app),
     ('GET', r'/v1/apps/([^/]+)/logs', FakeController.get_app_log),
