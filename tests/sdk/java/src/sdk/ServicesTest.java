@@ -26,6 +26,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.Signature;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
+import java.util.Date;
 import java.util.List;
 import java.util.Set;
 import org.junit.Test;
@@ -111,6 +112,20 @@ public class ServicesTest extends ApiTest {
             }
         }
         throw new AssertionError("no certificate " + signed.getKeyName());
+    }
+
+    @Test
+    public void anAccessTokenIsGivenForATime() {
+        notOnTheReference();
+        AppIdentityService.GetAccessTokenResult token =
+            identity.getAccessTokenUncached(List.of("scope"));
+        assertFalse(token.getAccessToken().isEmpty());
+        assertTrue(token.getExpirationTime().after(new Date()));
+        // The SDK keeps tokens in memcache, as a value of a class of its own.
+        String kept = identity.getAccessToken(List.of("scope"))
+                          .getAccessToken();
+        assertEquals(kept, identity.getAccessToken(List.of("scope"))
+                               .getAccessToken());
     }
 
     @Test

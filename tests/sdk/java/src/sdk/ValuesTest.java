@@ -10,6 +10,7 @@ import static org.junit.Assert.assertTrue;
 import com.google.appengine.api.blobstore.BlobKey;
 import com.google.appengine.api.datastore.Blob;
 import com.google.appengine.api.datastore.Category;
+import com.google.appengine.api.datastore.DatastoreServiceConfig;
 import com.google.appengine.api.datastore.Email;
 import com.google.appengine.api.datastore.EmbeddedEntity;
 import com.google.appengine.api.datastore.Entity;
@@ -245,6 +246,25 @@ public class ValuesTest extends ApiTest {
             entity("V", "v", "l", Collections.emptyList()));
         assertTrue(back.hasProperty("l"));
         assertNull(back.getProperty("l"));
+    }
+
+    @Test
+    public void anEmptyListMayBeAskedFor() throws Exception {
+        String name = DatastoreServiceConfig.DATASTORE_EMPTY_LIST_SUPPORT;
+        System.setProperty(name, "true");
+        try {
+            Entity e = entity("V", "v", "one", Collections.emptyList());
+            e.setUnindexedProperty("raw", Collections.emptyList());
+            Entity back = there(e);
+            assertEquals(list(), back.getProperty("one"));
+            assertEquals(list(), back.getProperty("raw"));
+            if (System.getenv("APPSCALE_REFERENCE") == null) {
+                assertEquals(0, found(
+                    FilterOperator.GREATER_THAN_OR_EQUAL, null));
+            }
+        } finally {
+            System.clearProperty(name);
+        }
     }
 
     @Test
