@@ -56,6 +56,8 @@ static const struct args_option emulator_options[] = {
     {"read-only", NULL, "refuse every write of the datastore", 0},
     {"require-indexes", NULL,
      "refuse a query whose composite index is not in the app's file", 0},
+    {"app-url", "URL", "send push tasks to http://HOST:PORT; else they wait",
+     0},
     {0},
 };
 

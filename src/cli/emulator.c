@@ -224,7 +224,7 @@ static int start_memcached(struct emulator *em)
 static int start_server(struct emulator *em)
 {
     struct arena *a = &em->cli->arena;
-    const char *argv[32];
+    const char *argv[40];
     int n = 0;
 
 #define ADD(word_) argv[n++] = (word_)
@@ -252,6 +252,10 @@ static int start_server(struct emulator *em)
     }
     if (cli_switch(em->cli, "require-indexes"))
         ADD("--require-indexes");
+    if (cli_option(em->cli, "app-url")) {
+        ADD("--app-url");
+        ADD(cli_option(em->cli, "app-url"));
+    }
     if (em->queue_yaml) {
         ADD("--queue-yaml");
         ADD(em->queue_yaml);

@@ -391,12 +391,12 @@ static void tell_all(struct items *all, int rc)
 
         if (it->result)
             continue;
-        queue_write_end(all->tq, it->q, it->generation);
-        if (rc)
-            continue;
-        queue_count(it->q, 1, task_size(&it->task));
-        if (it->r.mode == taskqueue_TaskQueueMode_PUSH)
+        if (rc == 0)
+            queue_count(it->q, 1, task_size(&it->task));
+        /* Told before the write is over: a scan counts on that. */
+        if (rc == 0 && it->r.mode == taskqueue_TaskQueueMode_PUSH)
             dispatch_offer(all->tq, it->q, &it->task);
+        queue_write_end(all->tq, it->q, it->generation);
     }
 }
 

@@ -20,8 +20,9 @@ void dispatch_stop(struct taskqueue *tq);
 void dispatch_offer(struct taskqueue *tq, struct queue *q,
                     const struct task *t);
 
-/* A task has gone or moved: what is known of it is out of date. */
-void dispatch_forget(struct taskqueue *tq, struct queue *q, struct bytes name);
+/* A task has gone, or has left its place (name and `at` count). */
+void dispatch_forget(struct taskqueue *tq, struct queue *q,
+                     const struct task *t);
 
 /* The definition of a queue is another one. */
 void dispatch_changed(struct taskqueue *tq, struct queue *q);

@@ -200,6 +200,7 @@ static struct queue *insert_locked(struct taskqueue *tq, struct bytes app,
     q->app = app_locked(tq, app);
     q->name = arena_dup(&tq->arena, name);
     low_init(&q->low, 0);
+    q->scan_reaches = INT64_MAX;
     q->next = *at;
     *at = q;
     q->next_all = tq->all;

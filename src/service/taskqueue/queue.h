@@ -56,6 +56,7 @@ struct queue_app {
     struct bytes id;
     _Atomic int64_t bytes;         /* of all its tasks */
     _Atomic int64_t storage_limit; /* INT64_MAX: none */
+    size_t running;                /* attempts, the dispatcher's own */
 };
 
 /* Attempts by second, for "executed in the last minute". */
@@ -84,6 +85,8 @@ struct queue {
     _Atomic int64_t dead;  /* of those, the purged ones, nearly */
     _Atomic int64_t bytes;
     _Atomic int64_t in_flight;
+    /* An offer of a later place is left to the dispatcher's next scan. */
+    _Atomic int64_t scan_reaches;
     _Atomic uint64_t enforced; /* rate now, the bits of a double */
 
     struct dispatch_queue *dispatch; /* the dispatcher's own */

@@ -165,7 +165,7 @@ static int delete_once(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
         if (found[i].result)
             continue;
         queue_count(q, -1, task_size(&found[i].task));
-        dispatch_forget(tq, q, names[i]);
+        dispatch_forget(tq, q, &found[i].task);
     }
     return rc;
 }
@@ -387,7 +387,7 @@ static int force_once(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
     rc = task_move_commit(ctx, tq, q, &found.task, &t);
     if (rc)
         return rc;
-    dispatch_forget(tq, q, name);
+    dispatch_forget(tq, q, &found.task);
     if (queue_def(ctx, tq, q)->mode == taskqueue_TaskQueueMode_PUSH)
         dispatch_offer(tq, q, &t);
     return 0;
