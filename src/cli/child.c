@@ -71,23 +71,47 @@ static int start(struct ctx *ctx, const char *const *argv,
                    strerror(error));
 }
 
+struct attached {
+    pid_t parent;
+    int output;
+};
+
 static void prepare_attached(const void *arg)
 {
-    const pid_t *parent = arg;
+    const struct attached *a = arg;
 
     /* The parent may have died before the line above took effect. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != *parent)
+    if (getppid() != a->parent)
         _exit(0);
     setpgid(0, 0); /* Ctrl-C is for the parent, which stops us in order */
-    dup2(STDERR_FILENO, STDOUT_FILENO);
+    dup2(a->output, STDOUT_FILENO);
+    dup2(a->output, STDERR_FILENO);
 }
 
 int child_start(struct ctx *ctx, const char *const *argv, pid_t *out)
 {
-    pid_t self = getpid();
+    struct attached a = {getpid(), STDERR_FILENO};
 
-    return start(ctx, argv, prepare_attached, &self, out);
+    return start(ctx, argv, prepare_attached, &a, out);
+}
+
+int child_start_piped(struct ctx *ctx, const char *const *argv, pid_t *out,
+                      int *output)
+{
+    int fds[2], rc;
+    struct attached a = {.parent = getpid()};
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return ctx_err(ctx, ERR_IO, "no pipe: %s", strerror(errno));
+    a.output = fds[1];
+    rc = start(ctx, argv, prepare_attached, &a, out);
+    close(fds[1]);
+    if (rc != 0)
+        close(fds[0]);
+    else
+        *output = fds[0];
+    return rc;
 }
 
 static void prepare_detached(const void *arg)

@@ -1,10 +1,11 @@
 /*
  * child - processes that end with us, and those that outlive us.
  *
- * child_start() is for the emulator: the kernel kills the child when we die,
- * however we die.  child_detach() is for `up`: a session of its own, its output
- * in a file.  Thread rule: the process has one thread, and SIGCHLD is blocked
- * or ignored by whoever waits.
+ * child_start() is for the emulator, child_start_piped() for a child whose
+ * words we read: the kernel kills the child when we die, however we die.
+ * child_detach() is for `up`: a session of its own, its output in a file.
+ * Thread rule: the process has one thread, and SIGCHLD is blocked or ignored by
+ * whoever waits.
  */
 #ifndef CLI_CHILD_H
 #define CLI_CHILD_H
@@ -16,6 +17,11 @@
 /* Start argv[0] (a path) with stdout sent to our stderr.  ERR_UNAVAILABLE with
  * the reason when it cannot be executed. */
 int child_start(struct ctx *ctx, const char *const *argv, pid_t *out);
+
+/* As child_start(), with stdout and stderr in one pipe, whose reading end is
+ * *output: to be closed. */
+int child_start_piped(struct ctx *ctx, const char *const *argv, pid_t *out,
+                      int *output);
 
 /* Start argv[0] in a session of its own, its output appended to `log`. */
 int child_detach(struct ctx *ctx, const char *const *argv, const char *log,

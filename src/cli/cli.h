@@ -55,6 +55,7 @@ struct cli_command {
 
 extern const struct cli_command cli_commands[];
 extern const struct cli_command cli_datastore_commands[]; /* datastore.c */
+extern const struct cli_command cli_storage_commands[];   /* storage.c */
 
 /* The whole program: what main() returns. */
 int cli_main(int argc, char **argv);

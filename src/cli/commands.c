@@ -160,6 +160,12 @@ const struct cli_command cli_commands[] = {
         .max_operands = 1,
     },
     {
+        .name = "storage",
+        .operands = "COMMAND",
+        .sentence = "Name the storage backends, and try one",
+        .commands = cli_storage_commands,
+    },
+    {
         .name = "init",
         .operands = "",
         .sentence = "Write an AppScalefile with every setting as a comment",

@@ -80,3 +80,16 @@ const char *config_program_find(struct arena *a, const char *name)
     }
     return NULL;
 }
+
+const char *config_libexec_find(struct arena *a, const char *name,
+                                const char *built)
+{
+    const char *dir = config_program_dir(a);
+    const char *installed =
+        arena_printf(a, "%s/../libexec/appscale/%s", dir, name);
+    const char *here = arena_printf(a, "%s/../%s", dir, built);
+
+    if (access(installed, X_OK) == 0)
+        return installed;
+    return access(here, X_OK) == 0 ? here : NULL;
+}

@@ -24,4 +24,10 @@ const char *config_program_dir(struct arena *a);
  * where Debian keeps servers. */
 const char *config_program_find(struct arena *a, const char *name);
 
+/* A program that is for us alone: ../libexec/appscale/NAME of an installation,
+ * else ../BUILT of a build folder, both beside our own folder; NULL when it is
+ * in neither. */
+const char *config_libexec_find(struct arena *a, const char *name,
+                                const char *built);
+
 #endif

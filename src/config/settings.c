@@ -29,7 +29,8 @@ const struct setting settings_table[] = {
     TEXT(domain, "localhost",
          "applications answer as PROJECT.DOMAIN; names below localhost need "
          "no DNS"),
-    TEXT(storage, "rocksdb", "storage backend: rocksdb or memory"),
+    TEXT(storage, "rocksdb",
+         "storage backend: rocksdb, or another of `appscale storage list`"),
     NUMBER(api_port, 6103, 1, 65535, "",
            "loopback port on which instances reach the services"),
     NUMBER(memcached_mb, 64, 8, 1048576, "MiB", "memory of memcached"),

@@ -353,17 +353,17 @@ def test_help_of_every_command(appscale):
         assert done.stdout.startswith(f'usage: appscale {name}')
 
 
-def test_a_family_of_commands_lists_them(appscale):
-    done = appscale('datastore', '--help')
+@pytest.mark.parametrize('family', ['datastore', 'storage'])
+def test_a_family_of_commands_lists_them(appscale, family):
+    done = appscale(family, '--help')
     assert done.returncode == 0
     listed = [line.split()[0] for line in done.stdout.split(
         'Commands:\n')[1].split('\n\n')[0].splitlines()]
     for name in listed:
-        for words in (['datastore', name, '--help'],
-                      ['help', 'datastore', name]):
+        for words in ([family, name, '--help'], ['help', family, name]):
             shown = appscale(*words)
             assert shown.returncode == 0
-            assert shown.stdout.startswith(f'usage: appscale datastore {name}')
+            assert shown.stdout.startswith(f'usage: appscale {family} {name}')
 
 
 @pytest.mark.parametrize('args', [

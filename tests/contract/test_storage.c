@@ -22,6 +22,29 @@ static const struct group groups[] = {
     {"crash", contract_crash, &contract_crash_n, true},
 };
 
+enum { N_GROUPS = sizeof(groups) / sizeof(groups[0]) };
+
+/* Whether the group runs; `name` is the one that was asked for, or NULL. */
+static bool chosen(const struct group *g, const char *name)
+{
+    return (!name || strcmp(name, g->name) == 0) &&
+           (contract_durable || !g->durable_only);
+}
+
+/* For `appscale storage test`, which reads what starts with "== ". */
+static void announce(const char *name)
+{
+    size_t cases = 0;
+
+    for (size_t i = 0; i < N_GROUPS; i++) {
+        if (chosen(&groups[i], name))
+            cases += *groups[i].n;
+        else if (!contract_durable && groups[i].durable_only)
+            printf("== left out %s\n", groups[i].name);
+    }
+    printf("== cases %zu\n", cases);
+}
+
 /* Once before all: that there is such a store, and what it promises. */
 static bool look(void)
 {
@@ -69,16 +92,15 @@ int main(int argc, char **argv)
     medium_choose();
     if (!look())
         return 2;
-    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+    announce(argv[2]);
+    for (size_t i = 0; i < N_GROUPS; i++) {
         const struct group *g = &groups[i];
-        char title[64];
 
-        if (argc > 2 && strcmp(argv[2], g->name) != 0)
+        if (!chosen(g, argv[2]))
             continue;
-        if (g->durable_only && !contract_durable)
-            continue;
-        snprintf(title, sizeof(title), "%s/%s", contract_backend, g->name);
-        failed += _cmocka_run_group_tests(title, g->tests, *g->n, NULL, NULL);
+        printf("== group %s\n", g->name);
+        fflush(stdout);
+        failed += _cmocka_run_group_tests(g->name, g->tests, *g->n, NULL, NULL);
     }
     return failed != 0;
 }
