@@ -1,11 +1,12 @@
 /*
  * haproxy_conf - DIR/run/haproxy.cfg.
  *
- * One frontend on a socket of the runtime folder, one backend per deployment.
- * The frontend removes every header the platform alone may set; a backend sets
- * them again.  An instance that does not accept (it is being started again) is
- * tried again every second, another one of the same version first; nothing
- * that was sent is ever sent twice.
+ * Two frontends on sockets of the runtime folder, one backend per deployment.
+ * What nginx passes comes in at `edge`, which removes every header the platform
+ * alone may set; what the platform itself sends (cron) comes in at `platform`,
+ * which keeps them.  A backend sets its own.  An instance that does not accept
+ * (it is being started again) is tried again every second, another one of the
+ * same version first; nothing that was sent is ever sent twice.
  */
 #include "control/instance.h"
 #include "control/routing.h"
@@ -77,6 +78,42 @@ static void add_global(const struct control *ctl, struct buf *out)
     arena_release(&a);
 }
 
+/* What both frontends say of every request. */
+static void add_common(struct buf *out)
+{
+    buf_add_str(
+        out, "    http-request set-header X-Appengine-User-Ip "
+             "%[req.hdr(X-Appscale-Client)]\n"
+             "    http-request set-header X-Appengine-Https off if "
+             "!{ req.hdr(X-Forwarded-Proto) https }\n"
+             "    http-request set-header X-Appengine-Https on if "
+             "{ req.hdr(X-Forwarded-Proto) https }\n"
+             "    http-request set-header X-Appengine-Auth-Domain gmail.com\n"
+             "    http-request set-header X-Appengine-Country ZZ\n");
+}
+
+static void add_trace(struct buf *out)
+{
+    buf_add_str(out, "    http-request set-header X-Cloud-Trace-Context "
+                     "\"%[var(txn.request)]/%[var(txn.span)];o=1\"\n"
+                     "    http-request set-header Traceparent "
+                     "\"00-%[var(txn.request)]-%[var(txn.span),hex,lower]-"
+                     "01\"\n"
+                     "    http-request del-header X-Appscale- -m beg\n"
+                     "    use_backend %[var(txn.backend)]\n\n");
+}
+
+/* Who it is for, and the numbers it is traced by. */
+static void add_variables(struct buf *out)
+{
+    buf_printf(out,
+               "    http-request set-var(txn.backend) req.hdr(%s)\n"
+               "    http-request set-var(txn.request) "
+               "req.hdr(X-Appscale-Request)\n"
+               "    http-request set-var(txn.span) rand\n",
+               ROUTING_BACKEND_HEADER);
+}
+
 /*
  * What a client may not say goes away here, in any spelling haproxy lets
  * through; nginx drops names with an underscore before.
@@ -90,38 +127,56 @@ static void add_frontend(const struct control *ctl, struct buf *out)
                "    bind unix@%s mode 600\n"
                "    http-request del-header X-Appengine- -m beg\n"
                "    http-request del-header X-Google- -m beg\n"
-               "    http-request del-header X_Appengine -m beg\n"
-               "    http-request set-var(txn.backend) req.hdr(%s)\n"
-               "    http-request set-var(txn.request) "
-               "req.hdr(X-Appscale-Request)\n"
-               "    http-request set-var(txn.span) rand\n",
-               control_path(ctl, &a, "run/haproxy.sock"),
-               ROUTING_BACKEND_HEADER);
+               "    http-request del-header X_Appengine -m beg\n",
+               control_path(ctl, &a, "run/haproxy.sock"));
+    add_variables(out);
     for (size_t i = 0; i < sizeof(user_headers) / sizeof(user_headers[0]); i++)
         buf_printf(out,
                    "    http-request set-header %s %%[req.hdr(%s)] if "
                    "{ req.hdr(%s) -m len gt 0 }\n",
                    user_headers[i].to, user_headers[i].from,
                    user_headers[i].from);
-    buf_add_str(
-        out, "    http-request set-header X-Appengine-User-Ip "
-             "%[req.hdr(X-Appscale-Client)]\n"
-             "    http-request set-header X-Appengine-Https off if "
-             "!{ req.hdr(X-Forwarded-Proto) https }\n"
-             "    http-request set-header X-Appengine-Https on if "
-             "{ req.hdr(X-Forwarded-Proto) https }\n"
-             "    http-request set-header X-Appengine-Auth-Domain gmail.com\n"
-             "    http-request set-header X-Appengine-Country ZZ\n"
-             "    http-request set-header X-Appengine-Region ?\n"
-             "    http-request set-header X-Appengine-City ?\n"
-             "    http-request set-header X-Appengine-Citylatlong "
-             "0.000000,0.000000\n"
-             "    http-request set-header X-Cloud-Trace-Context "
-             "\"%[var(txn.request)]/%[var(txn.span)];o=1\"\n"
-             "    http-request set-header Traceparent "
-             "\"00-%[var(txn.request)]-%[var(txn.span),hex,lower]-01\"\n"
-             "    http-request del-header X-Appscale- -m beg\n"
-             "    use_backend %[var(txn.backend)]\n\n");
+    add_common(out);
+    buf_add_str(out, "    http-request set-header X-Appengine-Region ?\n"
+                     "    http-request set-header X-Appengine-City ?\n"
+                     "    http-request set-header X-Appengine-Citylatlong "
+                     "0.000000,0.000000\n");
+    add_trace(out);
+    arena_release(&a);
+}
+
+/*
+ * The platform's own requests; whoever may open the socket may say anything.
+ * X-Appscale-Run names a delivery: the second of the same name is not passed on
+ * but answered 409, with the status that the first one got in X-Appscale-Seen
+ * (0: none yet).  So a sender that lost its memory sends again, and an
+ * application sees one.  haproxy forgets at a reload; `show info` tells
+ * one haproxy from the next.  X-Appscale-Answered marks what an instance said.
+ */
+static void add_platform_frontend(const struct control *ctl, struct buf *out)
+{
+    struct arena a = ARENA_INIT;
+
+    buf_printf(out,
+               "frontend platform\n"
+               "    bind unix@%s mode 600\n"
+               "    stick-table type string len %d size 20k expire 25h "
+               "store http_req_cnt,gpt0\n"
+               "    http-request track-sc0 req.hdr(X-Appscale-Run) if "
+               "{ req.hdr(X-Appscale-Run) -m found }\n"
+               "    http-request return status 409 content-type text/plain "
+               "string seen hdr X-Appscale-Seen %%[sc0_get_gpt0] if "
+               "{ sc0_http_req_cnt gt 1 }\n"
+               "    http-response sc-set-gpt0(0) status if { sc0_tracked }\n"
+               "    http-response del-header X-Appscale- -m beg\n"
+               "    http-response set-header X-Appscale-Answered yes\n"
+               "    http-request set-var(txn.timeout) "
+               "req.hdr(X-Appscale-Timeout)\n",
+               control_path(ctl, &a, "run/haproxy.platform.sock"),
+               ROUTING_RUN_MAX);
+    add_variables(out);
+    add_common(out);
+    add_trace(out);
     arena_release(&a);
 }
 
@@ -178,6 +233,10 @@ static void add_backend(const struct control *ctl, const struct version *v,
                    ? ""
                    : arena_printf(&a, ":%d", (int)ctl->settings.http_port),
                ctl->settings.request_seconds * 1000 - 1);
+    buf_add_str(out, "    http-request set-timeout server var(txn.timeout) if "
+                     "{ var(txn.timeout) -m found }\n"
+                     "    http-request set-header X-Appengine-Timeout-Ms "
+                     "%[var(txn.timeout)] if { var(txn.timeout) -m found }\n");
     add_log_id(v, out);
     for (size_t i = 0; i < v->n_instances; i++)
         buf_printf(out, "    server i%d 127.0.0.1:%d maxconn %d\n",
@@ -193,6 +252,7 @@ void haproxy_conf(const struct control *ctl, struct buf *out)
 
     add_global(ctl, out);
     add_frontend(ctl, out);
+    add_platform_frontend(ctl, out);
     add_server_backend(ctl, out);
     for (struct app *app = ctl->model.apps; app; app = app->next)
         for (struct service *s = app->services; s; s = s->next)

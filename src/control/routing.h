@@ -24,6 +24,9 @@
 #define ROUTING_BACKEND_HEADER "X-Appscale-Backend"
 #define ROUTING_SERVER_BACKEND "appscale-server"
 
+/* Bytes of an X-Appscale-Run (haproxy_conf.c, the frontend `platform`). */
+enum { ROUTING_RUN_MAX = 80 };
+
 typedef void routing_fn(struct ctx *ctx, int rc, void *arg);
 
 /* Make ctl->routing; nothing is generated before routing_apply(). */

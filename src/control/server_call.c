@@ -199,19 +199,33 @@ static void on_void(struct ctx *ctx, int rc, const void *out, void *arg)
     free(d);
 }
 
-void server_write(struct ctx *ctx, struct control *ctl,
-                  const struct server_row *rows, size_t n, server_done_fn *fn,
-                  void *arg)
+static void set_key(struct platform_Key *k, const struct server_row *row)
+{
+    platform_Key_set_table(k, bytes_str(row->table));
+    platform_Key_set_row(k, bytes_str(row->row));
+}
+
+void server_commit(struct ctx *ctx, struct control *ctl,
+                   const struct server_row *still, size_t n_still,
+                   const struct server_row *rows, size_t n, server_done_fn *fn,
+                   void *arg)
 {
     struct platform_CommitRequest *m = platform_CommitRequest_new(ctx);
 
+    for (size_t i = 0; i < n_still; i++) {
+        struct platform_CommitRequest_Condition *c =
+            platform_CommitRequest_add_condition(ctx, m);
+
+        set_key(platform_CommitRequest_Condition_mut_key(ctx, c), &still[i]);
+        if (still[i].text)
+            platform_CommitRequest_Condition_set_value(
+                c, bytes_str(still[i].text));
+    }
     for (size_t i = 0; i < n; i++) {
         struct platform_CommitRequest_Write *w =
             platform_CommitRequest_add_write(ctx, m);
-        struct platform_Key *k = platform_CommitRequest_Write_mut_key(ctx, w);
 
-        platform_Key_set_table(k, bytes_str(rows[i].table));
-        platform_Key_set_row(k, bytes_str(rows[i].row));
+        set_key(platform_CommitRequest_Write_mut_key(ctx, w), &rows[i]);
         if (rows[i].text)
             platform_CommitRequest_Write_set_value(w, bytes_str(rows[i].text));
     }
@@ -224,6 +238,13 @@ void server_write(struct ctx *ctx, struct control *ctl,
                     .fn = on_committed,
                     .arg = done_new(fn, arg),
                 });
+}
+
+void server_write(struct ctx *ctx, struct control *ctl,
+                  const struct server_row *rows, size_t n, server_done_fn *fn,
+                  void *arg)
+{
+    server_commit(ctx, ctl, NULL, 0, rows, n, fn, arg);
 }
 
 static void add_ticket(struct ctx *ctx, struct platform_SetTicketsRequest *m,

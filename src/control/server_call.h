@@ -48,7 +48,18 @@ struct server_row {
 
 typedef void server_done_fn(struct ctx *ctx, int rc, void *arg);
 
-/* Write rows, all or nothing. */
+/*
+ * Write `rows`, all or nothing, and only if each of `still` holds: a row that
+ * has just that text, or (text NULL) is not there.  ERR_CONFLICT when one does
+ * not.  A commit whose answer was lost is sent again and may then find its own
+ * rows: who is told of a conflict looks.
+ */
+void server_commit(struct ctx *ctx, struct control *ctl,
+                   const struct server_row *still, size_t n_still,
+                   const struct server_row *rows, size_t n, server_done_fn *fn,
+                   void *arg);
+
+/* As server_commit() without conditions. */
 void server_write(struct ctx *ctx, struct control *ctl,
                   const struct server_row *rows, size_t n, server_done_fn *fn,
                   void *arg);
