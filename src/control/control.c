@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "control/admin.h"
 #include "control/control_int.h"
+#include "control/cron.h"
 #include "control/instance.h"
 #include "control/job.h"
 #include "control/operation.h"
@@ -457,6 +458,7 @@ static int control_start(struct ctx *ctx, struct control *ctl,
     uv_signal_start(&ctl->interrupt, on_signal, SIGINT);
     ctl->http = http_client_new(&ctl->loop);
     routing_start(ctl);
+    cron_start(ctl);
     rc = admin_start(ctx, ctl);
     if (rc == 0)
         start_parts(ctl);

@@ -13,6 +13,7 @@
 #include "net/http_client.h"
 
 struct admin;
+struct cron;
 struct routing;
 struct operation;
 
@@ -34,6 +35,7 @@ struct control {
     bool loaded; /* the model is what the store holds */
     struct routing *routing;
     struct admin *admin;
+    struct cron *cron;
     struct operation *operations; /* newest first */
     int jobs;                     /* operations under way */
     json_t *read_only; /* whose writes are stopped, as last heard; or NULL */

@@ -11,6 +11,7 @@
 #include "control/admin_datastore.h"
 #include "control/archive.h"
 #include "control/control_int.h"
+#include "control/cron.h"
 #include "control/instance.h"
 #include "control/operation.h"
 #include "control/prepare.h"
@@ -25,8 +26,9 @@ enum { SCAN_ROWS = 200, AGAIN_MS = 1000, REROUTE_MS = 5000 };
 struct load {
     struct control *ctl;
     size_t table;
-    struct buf after; /* the last row of the table that was taken */
-    size_t preparing; /* versions under way; one more for the loop itself */
+    struct bytes value; /* the row at hand, as it is */
+    struct buf after;   /* the last row of the table that was taken */
+    size_t preparing;   /* versions under way; one more for the loop itself */
     uv_timer_t timer;
 };
 
@@ -121,14 +123,26 @@ static int take_operation(struct ctx *ctx, struct load *l, const char *row,
     return 0;
 }
 
+static int take_cron(struct ctx *ctx, struct load *l, const char *row,
+                     json_t *doc)
+{
+    return cron_take_file(ctx, l->ctl, row, doc);
+}
+
+static int take_cron_job(struct ctx *ctx, struct load *l, const char *row,
+                         json_t *doc)
+{
+    (void)doc;
+    return cron_take_job(ctx, l->ctl, row, arena_cstr(ctx->arena, l->value));
+}
+
 static const struct {
     const char *name;
     int (*take)(struct ctx *ctx, struct load *l, const char *row, json_t *doc);
 } tables[] = {
-    {"apps", take_app},
-    {"services", take_service},
-    {"versions", take_version},
-    {"operations", take_operation},
+    {"apps", take_app},         {"services", take_service},
+    {"versions", take_version}, {"operations", take_operation},
+    {"cron", take_cron},        {"cronjobs", take_cron_job},
 };
 
 enum { N_TABLES = sizeof(tables) / sizeof(tables[0]) };
@@ -141,6 +155,7 @@ static void take_row(struct ctx *ctx, struct load *l,
     json_t *doc = json_loadb(value.p, value.n, 0, NULL);
     int rc;
 
+    l->value = value;
     if (json_is_object(doc))
         rc = tables[l->table].take(ctx, l, row, doc);
     else
@@ -256,6 +271,7 @@ static void on_routed(struct ctx *ctx, int rc, void *arg)
         log_info(NULL, "control.loaded", "ms",
                  log_int((clock_mono() - ctl->started) / CLOCK_MS));
         control_note_ready(ctl);
+        cron_begin(ctl);
     }
     uv_close((uv_handle_t *)&l->timer, load_closed);
 }
