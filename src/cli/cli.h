@@ -54,6 +54,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_commands[];
+extern const struct cli_command cli_cron_commands[];      /* cron.c */
 extern const struct cli_command cli_datastore_commands[]; /* datastore.c */
 extern const struct cli_command cli_storage_commands[];   /* storage.c */
 

@@ -93,12 +93,13 @@ const struct cli_command cli_commands[] = {
     },
     {
         .name = "deploy",
-        .operands = "DIR|APP.YAML",
+        .operands = "DIR|FILE",
         .sentence = "Deploy an application and move the traffic to it",
         .help = "DIR holds app.yaml; another file may be named instead. "
                 "index.yaml, queue.yaml,\ncron.yaml and dispatch.yaml beside "
                 "it are checked and sent along. What\n.gcloudignore or "
-                "skip_files name is left out.",
+                "skip_files name is left out.\n\nA FILE called cron.yaml or "
+                "cron.xml goes alone: its jobs replace those there were.",
         .options = deploy_options,
         .run = cli_deploy,
         .min_operands = 1,
@@ -134,6 +135,12 @@ const struct cli_command cli_commands[] = {
         .run = cli_create_user,
         .min_operands = 1,
         .max_operands = 1,
+    },
+    {
+        .name = "cron",
+        .operands = "COMMAND",
+        .sentence = "Show the scheduled requests of applications, run one",
+        .commands = cli_cron_commands,
     },
     {
         .name = "datastore",

@@ -8,6 +8,7 @@
  */
 #include "cli/api.h"
 #include "cli/archive.h"
+#include "cli/cron.h"
 #include "cli/datastore.h"
 #include "config/appyaml.h"
 #include "config/index_xml.h"
@@ -36,6 +37,8 @@ struct deploy {
     const char *project, *version;
     struct bytes beside[8]; /* in the order of appyaml_files */
     json_t *started;        /* the indexes whose build began, or NULL */
+    const char *cron_file;  /* its cron jobs: the name, and what it says */
+    struct bytes cron;
     struct archive archive;
 };
 
@@ -95,6 +98,25 @@ static int read_beside(struct deploy *d)
             rc = 0;
     }
     return rc ? rc : read_index_xml(d);
+}
+
+/* cron.yaml, or what a Java application has instead. */
+static int read_cron(struct deploy *d)
+{
+    static const struct {
+        const char *path, *name;
+    } places[] = {{"cron.yaml", "cron.yaml"}, {"WEB-INF/cron.xml", "cron.xml"}};
+    int rc = ERR_NOT_FOUND;
+
+    for (size_t i = 0; rc == ERR_NOT_FOUND && i < 2; i++) {
+        rc = cron_read(
+            d->cli,
+            arena_printf(&d->cli->arena, "%s/%s", d->dir, places[i].path),
+            &d->cron);
+        if (rc == 0)
+            d->cron_file = places[i].name;
+    }
+    return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
 /* The project: the option, the file, the folder's name if it is one. */
@@ -167,6 +189,8 @@ static int read_files(struct deploy *d)
     rc = appyaml_load(&cli->ctx, d->file, &d->app);
     if (rc == 0)
         rc = read_beside(d);
+    if (rc == 0)
+        rc = read_cron(d);
     if (rc == 0)
         rc = check_runtime(d);
     if (rc < 0 && !cli->next)
@@ -331,6 +355,18 @@ static int create_version(struct deploy *d, json_t **version)
     return rc ? rc : api_wait(d->api, op, &d->progress, version);
 }
 
+/* The jobs begin once there is somebody to answer them. */
+static int send_cron(struct deploy *d)
+{
+    size_t jobs;
+
+    if (!d->cron_file)
+        return 0;
+    progress_step(&d->progress, "Setting the cron jobs of %s", d->project);
+    return cron_send(d->cli, d->api, &d->progress, d->project, d->cron_file,
+                     d->cron, &jobs);
+}
+
 /* ---- 5: where it answers ---- */
 
 static const json_t *by_id(const json_t *list, const char *id)
@@ -404,6 +440,8 @@ static int deploy_steps(struct deploy *d)
         rc = send_indexes(d);
     if (rc == 0)
         rc = create_version(d, &version);
+    if (rc == 0)
+        rc = send_cron(d);
     progress_end(&d->progress, rc == 0);
     if (rc == 0)
         print_result(d, version);
@@ -414,11 +452,88 @@ static int deploy_steps(struct deploy *d)
     return rc;
 }
 
-int cli_deploy(struct cli *cli)
+/* ---- the jobs alone: `appscale deploy cron.yaml` ---- */
+
+/* app.yaml beside it may name the project. */
+static void find_project(struct deploy *d)
 {
-    struct deploy d = {.cli = cli, .archive.fd = -1};
+    struct cli *cli = d->cli;
+
+    if (!cli_option(cli, "project") &&
+        appyaml_load(&cli->ctx,
+                     arena_printf(&cli->arena, "%s/app.yaml", d->dir),
+                     &d->app) != 0)
+        d->app.project = NULL;
+    ctx_err_clear(&cli->ctx);
+}
+
+static int read_cron_alone(struct deploy *d)
+{
+    struct cli *cli = d->cli;
     int rc;
 
+    cli->exit = CLI_INVALID;
+    rc = cron_read(cli, d->file, &d->cron);
+    if (rc == ERR_NOT_FOUND)
+        return cli_usage(cli, "there is no file %s", d->file);
+    if (rc < 0) {
+        cli->next = "correct what is named above, and deploy again; nothing "
+                    "has changed";
+        return rc;
+    }
+    cli->exit = CLI_FAILED;
+    find_project(d);
+    return name_project(d);
+}
+
+static int deploy_cron(struct deploy *d)
+{
+    struct cli *cli = d->cli;
+    size_t jobs = 0;
+    json_t *out;
+    int rc = read_cron_alone(d);
+
+    if (rc < 0)
+        return rc;
+    d->api = api_open(cli);
+    rc = cron_send(cli, d->api, &d->progress, d->project, d->cron_file, d->cron,
+                   &jobs);
+    progress_end(&d->progress, rc == 0);
+    if (rc == ERR_NOT_FOUND)
+        cli->next = "deploy the application first, or name its project with "
+                    "--project";
+    if (rc == 0 && cli->json) {
+        out = json_pack("{s:s, s:I}", "project", d->project, "cronJobs",
+                        (json_int_t)jobs);
+        cli_print_json(out);
+        json_decref(out);
+    } else if (rc == 0) {
+        printf("%s has %zu cron job%s now; `appscale cron list %s` shows when "
+               "they run.\n",
+               d->project, jobs, jobs == 1 ? "" : "s", d->project);
+    }
+    return rc;
+}
+
+/* The name of a file that goes alone, or NULL. */
+static const char *alone(struct cli *cli)
+{
+    const char *name = basename(arena_strdup(&cli->arena, cli_operand(cli, 0)));
+
+    return cron_is_file(name) ? name : NULL;
+}
+
+int cli_deploy(struct cli *cli)
+{
+    struct deploy d = {.cli = cli, .archive.fd = -1, .cron_file = alone(cli)};
+    int rc;
+
+    if (d.cron_file) {
+        progress_init(&d.progress, cli->json);
+        d.file = cli_operand(cli, 0);
+        d.dir = dirname(arena_strdup(&cli->arena, d.file));
+        return deploy_cron(&d);
+    }
     progress_init(&d.progress, cli->json);
     rc = read_files(&d);
     if (rc < 0)

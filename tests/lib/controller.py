@@ -55,6 +55,8 @@ class FakeController:
     def __init__(self, root):
         self.apps, self.versions, self.indexes = {}, {}, {}
         self.uploads, self.users, self.operations = {}, {}, {}
+        self.cron, self.cron_files = {}, {}  # project: what GET answers, sent
+        self.cron_result = None     # what a run of a job comes to
         self.logs = {'controller': ['one', 'two', 'three']}
         self.fail = {}              # "METHOD /path": (status, message)
         self.read_only = {'all': False, 'apps': []}
@@ -115,6 +117,9 @@ class FakeController:
                 {'name': 'nginx', 'state': 'failing', 'pid': 0, 'uptime': 0,
                  'restarts': 9, 'lastError': ['bind() failed']}]}
 
+    def get_apps(self, query, body):
+        return 200, {'apps': list(self.apps.values())}
+
     def get_app(self, query, body, project):
         if project not in self.apps:
             return error(404, f'There is no project {project}.')
@@ -151,6 +156,34 @@ class FakeController:
     def vacuum_indexes(self, query, body, project):
         self.vacuumed += json.loads(body)['indexIds']
         return 200, {'deleted': len(self.vacuumed)}
+
+    def get_cron(self, query, body, project):
+        if project not in self.apps:
+            return error(404, f'There is no project {project}.')
+        return 200, self.cron.get(project, {'jobs': []})
+
+    def put_cron(self, query, body, project):
+        if project not in self.apps:
+            return error(404, f'There is no project {project}.')
+        sent = json.loads(body)
+        self.cron_files[project] = (sent['file'], sent['text'])
+        return 200, self._operation(project, True, response={'jobs': [{}]})
+
+    def _job(self, project, id):
+        return next(j for j in self.cron[project]['jobs'] if j['id'] == id)
+
+    # The second look at a run finds it ended.
+    def get_job(self, query, body, project, id):
+        job = self._job(project, id)
+        answer = dict(job)
+        if 'run' in job:
+            job['lastRun'] = {**self.cron_result, **job.pop('run')}
+        return 200, answer
+
+    def run_job(self, query, body, project, id):
+        job = self._job(project, id)
+        job['run'] = {'name': 'f' * 32}
+        return 200, dict(job)
 
     def post_version(self, query, body, project, service):
         version = json.loads(body)
@@ -218,6 +251,7 @@ ROUTES = [
     ('POST', r'/v1/platform/users', FakeController.post_user),
     ('PATCH', r'/v1/platform/datastore', FakeController.patch_datastore),
     ('PATCH', r'/v1/apps/([^/]+)/datastore', FakeController.patch_datastore),
+    ('GET', r'/v1/apps', FakeController.get_apps),
     ('POST', r'/v1/apps', FakeController.post_app),
     ('GET', r'/v1/apps', FakeController.get_apps),
     ('GET', r'/v1/apps/([^/]+)/indexes', FakeController.get_indexes),
@@ -227,6 +261,10 @@ ROUTES = [
     ('DELETE', r'/v1/apps/([^/]+)', FakeController.delete_app),
     ('GET', r'/v1/apps/([^/]+)/logs', FakeController.get_app_log),
     ('PUT', r'/v1/apps/([^/]+)/indexes', FakeController.put_indexes),
+    ('GET', r'/v1/apps/([^/]+)/cron', FakeController.get_cron),
+    ('PUT', r'/v1/apps/([^/]+)/cron', FakeController.put_cron),
+    ('GET', r'/v1/apps/([^/]+)/cron/([^/]+)', FakeController.get_job),
+    ('POST', r'/v1/apps/([^/]+)/cron/([^/]+)/run', FakeController.run_job),
     ('POST', r'/v1/apps/([^/]+)/services/([^/]+)/versions',
      FakeController.post_version),
     ('GET', r'/v1/(apps/[^/]+/operations/[^/]+)',
