@@ -50,5 +50,37 @@ const struct cli_command cli_datastore_commands[] = {
         .min_operands = 1,
         .max_operands = 2,
     },
+    {
+        .name = "stats",
+        .operands = "[PROJECT]",
+        .sentence = "Show how much an application has stored, by kind",
+        .help = "The figures are those of the last count, as the "
+                "application's own queries of\n__Stat_Kind__ see them; "
+                "--refresh counts anew. The setting stats_hours says how "
+                "\noften it is done by itself. Without PROJECT: of every "
+                "deployed application.",
+        .options = datastore_stats_options,
+        .run = cli_datastore_stats,
+        .max_operands = 1,
+    },
+    {
+        .name = "verify",
+        .operands = "PROJECT",
+        .sentence = "Check that entities and index rows fit together",
+        .help = "Applications go on meanwhile; a write in the middle is no "
+                "fault. --repair puts\nmissing index rows, deletes stray ones, "
+                "and moves entities that cannot be read\naside, where nothing "
+                "is lost. Exit status 1 when a fault is left.",
+        .options = datastore_verify_options,
+        .run = cli_datastore_verify,
+        .min_operands = 1,
+        .max_operands = 1,
+    },
+    {
+        .name = "compact",
+        .operands = "",
+        .sentence = "Give back the disk space of what was deleted",
+        .run = cli_datastore_compact,
+    },
     {.name = NULL},
 };

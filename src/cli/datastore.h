@@ -21,6 +21,22 @@ int cli_datastore_vacuum(struct cli *cli);
 /* "K (n, -date) ancestor", of the Admin API's index, in the arena. */
 const char *datastore_index_text(struct arena *a, const json_t *index);
 
+/* `datastore stats [PROJECT]`: figures per kind, counted anew with --refresh.
+ */
+int cli_datastore_stats(struct cli *cli);
+
+/*
+ * `datastore verify PROJECT`: whether entities and index rows fit together;
+ * CLI_FAILED when a fault is left unmended.
+ */
+int cli_datastore_verify(struct cli *cli);
+
+/* `datastore compact`: give back the room of what was replaced or deleted. */
+int cli_datastore_compact(struct cli *cli);
+
+extern const struct args_option datastore_stats_options[];
+extern const struct args_option datastore_verify_options[];
+
 /* A line for each whose writes are stopped, of the Admin API's readOnly object
  * (NULL: none). */
 void datastore_print_mode(const struct cli *cli, const json_t *mode);

@@ -54,6 +54,9 @@ const struct setting settings_table[] = {
            "size of an application's archive"),
     NUMBER(log_mb, 8, 1, 4096, "MiB",
            "size at which a log file is rotated; one old file is kept"),
+    NUMBER(stats_hours, 24, 0, 8760, "h",
+           "age at which the datastore's statistics are counted anew; 0: only "
+           "on request"),
     {.name = NULL},
 };
 

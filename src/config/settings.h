@@ -31,6 +31,7 @@ struct settings {
     int64_t body_mb;
     int64_t archive_mb;
     int64_t log_mb;
+    int64_t stats_hours;
 };
 
 enum setting_type { SETTING_NUMBER, SETTING_TEXT };

@@ -13,4 +13,11 @@
  */
 void admin_datastore_mode(struct ctx *ctx, struct control *ctl);
 
+/*
+ * What is due now and then: the mode, should another machine have changed it,
+ * and the statistics of apps whose last ones are stats_hours old.  Does not
+ * wait.
+ */
+void admin_datastore_chore(struct control *ctl);
+
 #endif

@@ -8,6 +8,7 @@
  * nginx first, so that whoever is in line is still served.
  */
 #include "control/control.h"
+#include "control/admin_datastore.h"
 
 #include "base/errinj.h"
 #include "base/files.h"
@@ -327,6 +328,7 @@ static void on_chore(uv_timer_t *t)
     c->logs = strdup(control_path(ctl, &a, "logs"));
     c->most = ctl->settings.log_mb << 20;
     control_offload(ctl, chore_run, chore_done, c);
+    admin_datastore_chore(ctl);
     arena_release(&a);
 }
 

@@ -73,13 +73,22 @@ int operation_begin(struct ctx *ctx, struct control *ctl, const char *app,
                     struct operation **out)
 {
     for (struct operation *op = ctl->operations; op; op = op->next)
-        if (!op->done && strcmp(op->app, app) == 0)
+        if (!op->done && !op->aside && strcmp(op->app, app) == 0)
             return ctx_err(ctx, ERR_CONFLICT,
                            "another change of %s is under way (%s, %s): wait "
                            "until it is done",
                            app, op->target, op->message);
     *out = operation_new(ctl, app, method, target);
     return 0;
+}
+
+struct operation *operation_begin_aside(struct control *ctl, const char *app,
+                                        const char *method, const char *target)
+{
+    struct operation *op = operation_new(ctl, app, method, target);
+
+    op->aside = true;
+    return op;
 }
 
 void operation_lost(struct control *ctl, const char *app, const char *id)
@@ -97,7 +106,8 @@ void operation_lost(struct control *ctl, const char *app, const char *id)
 void operation_say(struct operation *op, const char *sentence)
 {
     snprintf(op->message, sizeof(op->message), "%s", sentence);
-    log_info(NULL, "operation.step", "app", op->app, "step", sentence);
+    if (!op->aside) /* its step is a figure that moves */
+        log_info(NULL, "operation.step", "app", op->app, "step", sentence);
 }
 
 void operation_warn(struct operation *op, const char *sentence)

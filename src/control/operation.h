@@ -22,6 +22,7 @@ struct operation {
     int64_t inserted, ended; /* clock_wall() */
     char message[512];       /* the step it is at */
     json_t *warnings;        /* array of strings */
+    bool aside; /* changes nothing that another change could spoil */
     bool done;
     int code; /* enum err_code; 0: it went well */
     char *error;
@@ -36,6 +37,13 @@ struct operation {
 int operation_begin(struct ctx *ctx, struct control *ctl, const char *app,
                     const char *method, const char *target,
                     struct operation **out);
+
+/*
+ * Begin work that may go on beside any change of the app; never refused.  `app`
+ * "-" stands for the whole platform.
+ */
+struct operation *operation_begin_aside(struct control *ctl, const char *app,
+                                        const char *method, const char *target);
 
 /* One that a crash cut short: done, failed. */
 void operation_lost(struct control *ctl, const char *app, const char *id);

@@ -343,6 +343,55 @@ def test_the_datastore_is_made_read_only_for_one_and_for_all(
     assert 'read-only' not in appscale('status').stdout
 
 
+def test_datastore_stats_shows_each_kind(appscale, controller):
+    figures = {'count': 3, 'entityBytes': 4500, 'builtinIndexBytes': 900,
+               'builtinIndexCount': 9, 'compositeIndexBytes': 0,
+               'compositeIndexCount': 0}
+    controller.apps = {'guest': {'id': 'guest'}, 'other': {'id': 'other'}}
+    controller.statistics['guest'] = {
+        'id': 'guest', 'time': '2026-11-22T10:00:00.000Z', 'total': figures,
+        'kinds': [{'kind': 'Greeting', **figures}]}
+    shown = appscale('datastore', 'stats').stdout
+    assert 'Greeting' in shown and '4.5 kB' in shown
+    assert 'other has not been counted yet' in shown
+    done = appscale('datastore', 'stats', 'guest', '--refresh', '--json')
+    assert json.loads(done.stdout)['total']['count'] == 3
+    assert 'POST /v1/apps/guest/datastore:count' in controller.calls
+
+
+def test_datastore_verify_fails_as_long_as_a_fault_is_left(
+        appscale, controller):
+    controller.worked = {'entities': 7, 'indexRows': 20, 'notJudged': 0,
+                         'faults': [], 'findings': []}
+    done = appscale('datastore', 'verify', 'guest')
+    assert done.returncode == 0
+    assert '7 entities and 20 index rows' in done.stdout
+    controller.worked['faults'] = [
+        {'fault': 'stray_index_row', 'sentence': 'an index row too many',
+         'found': 2, 'mended': 0}]
+    controller.worked['findings'] = [
+        {'fault': 'stray_index_row', 'where': 'kinds: A:1', 'mended': False}]
+    done = appscale('datastore', 'verify', 'guest')
+    assert done.returncode == 1
+    assert 'an index row too many' in done.stdout
+    assert 'kinds: A:1' in done.stdout
+    assert 'appscale datastore verify --repair guest' in done.stderr
+    controller.worked['faults'][0]['mended'] = 2
+    done = appscale('datastore', 'verify', 'guest', '--repair', '--json')
+    assert done.returncode == 0 and controller.repair
+    assert json.loads(done.stdout)['faults'][0]['mended'] == 2
+
+
+def test_datastore_compact_tells_the_sizes(appscale, controller):
+    controller.worked = {'compacted': True, 'before': 3_000_000,
+                         'after': 1_000_000}
+    assert appscale('datastore', 'compact').stdout == (
+        'The store took 3.0 MB and takes 1.0 MB now.\n')
+    controller.worked = {'compacted': False, 'before': 0, 'after': 0}
+    assert 'nothing that could be compacted' in appscale(
+        'datastore', 'compact').stdout
+
+
 def test_help_of_every_command(appscale):
     listed = [line.split()[0] for line in appscale('help').stdout.split(
         'Commands:\n')[1].split('\n\n')[0].splitlines()]

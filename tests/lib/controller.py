@@ -59,6 +59,7 @@ class FakeController:
         self.cron_result = None     # what a run of a job comes to
         self.logs = {'controller': ['one', 'two', 'three']}
         self.fail = {}              # "METHOD /path": (status, message)
+        self.statistics, self.worked = {}, {}
         self.read_only = {'all': False, 'apps': []}
         self.operation_error = None  # what the next version's build says
         self.index_list, self.vacuumed = None, []
@@ -210,6 +211,14 @@ class FakeController:
             self.read_only['apps'].remove(project)
         return 200, self.read_only
 
+    def work(self, query, body, project='-'):
+        """The answer of long work is what the test has put there."""
+        self.repair = json.loads(body)['repair'] if body else False
+        return 200, self._operation(project, False, response=self.worked)
+
+    def get_statistics(self, query, body, project):
+        return 200, self.statistics.get(project, {'id': project})
+
     def get_operation(self, query, body, name):
         return 200, self.operations[name]
 
@@ -252,6 +261,11 @@ ROUTES = [
     ('PATCH', r'/v1/platform/datastore', FakeController.patch_datastore),
     ('PATCH', r'/v1/apps/([^/]+)/datastore', FakeController.patch_datastore),
     ('GET', r'/v1/apps', FakeController.get_apps),
+    ('POST', r'/v1/platform/datastore:compact', FakeController.work),
+    ('POST', r'/v1/apps/([^/]+)/datastore:(?:verify|count)',
+     FakeController.work),
+    ('GET', r'/v1/apps/([^/]+)/datastore/statistics',
+     FakeController.get_statistics),
     ('POST', r'/v1/apps', FakeController.post_app),
     ('GET', r'/v1/apps', FakeController.get_apps),
     ('GET', r'/v1/apps/([^/]+)/indexes', FakeController.get_indexes),

@@ -205,6 +205,24 @@ int platform_set_queues(struct ctx *ctx,
                         struct platform_Void *out);
 
 /*
+ * Ask the engine for long work; statistics only when the app's are older than
+ * the request says.  Errors as engine_job_start().
+ */
+int platform_start_job(struct ctx *ctx,
+                       const struct platform_StartJobRequest *in,
+                       struct platform_StartJobResponse *out);
+
+/* How far it is, and what came of it.  ERR_NOT_FOUND for work of an earlier
+ * process. */
+int platform_get_job(struct ctx *ctx, const struct platform_GetJobRequest *in,
+                     struct platform_GetJobResponse *out);
+
+/* The figures that the last run of statistics has written. */
+int platform_datastore_stats(struct ctx *ctx,
+                             const struct platform_DatastoreStatsRequest *in,
+                             struct platform_DatastoreStatsResponse *out);
+
+/*
  * Delete for good what an app has stored: entities and index rows, then its
  * queues and tasks, its identity key, its cache.  A call cut short may be
  * repeated: it finds what is left.
