@@ -30,6 +30,7 @@
     LOCK(USER_LOCKOUT, "the counters of failed sign-ins")                      \
     LOCK(STORAGE_TRACE, "the figures of a traced store")                       \
     LOCK(STORAGE_DB, "RocksDB in use (shared), or being opened again")         \
+    LOCK(STORAGE_VIEWS, "the open views of RocksDB")                           \
     LOCK(STORAGE_GROUP, "commits on their way to the log")                     \
     LOCK(STORAGE_DHASH, "the last commit of dhash, shared by its readers")     \
     LOCK(STORAGE_KEYS, "which row keys commits have in hand")                  \

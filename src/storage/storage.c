@@ -20,7 +20,7 @@ static const struct storage_backend *const backends[] = {
 
 enum { N_BACKENDS = sizeof(backends) / sizeof(backends[0]) };
 
-enum op { OP_GET, OP_SCAN, OP_COMMIT };
+enum op { OP_GET, OP_SCAN, OP_COMMIT, OP_VIEW };
 
 /*
  * What can be made to go wrong in front of every backend.  Each of these is
@@ -48,6 +48,8 @@ static const struct fault {
     {OP_COMMIT, "storage.commit.aborted", ERR_ABORTED},
     {OP_COMMIT, "storage.commit.deadline", ERR_DEADLINE},
     {OP_COMMIT, "storage.commit.unknown", ERR_UNKNOWN},
+    {OP_VIEW, "storage.view.would_block", ERR_WOULD_BLOCK},
+    {OP_VIEW, "storage.view.unavailable", ERR_UNAVAILABLE},
 };
 
 static int check_faults(struct ctx *ctx, enum op op)
@@ -67,7 +69,7 @@ static int check_faults(struct ctx *ctx, enum op op)
 /* What is checked before any operation. */
 static int check_op(struct ctx *ctx, enum op op)
 {
-    static const char *const names[] = {"get", "scan", "commit"};
+    static const char *const names[] = {"get", "scan", "commit", "view"};
 
     if (ctx_left(ctx) == 0)
         return ctx_err(ctx, ERR_DEADLINE,
@@ -187,6 +189,8 @@ int storage_commit(struct ctx *ctx, struct storage *st,
         rc = check_conds(ctx, b);
     if (rc == 0)
         rc = check_writes(ctx, b);
+    if (rc == 0 && !st->backend->commit)
+        rc = ctx_err(ctx, ERR_INVALID, "storage: a view takes no commits");
     if (rc != 0 || (b->n_conds == 0 && b->n_writes == 0))
         return rc;
     rc = st->backend->commit(ctx, st, b, failed ? failed : &ignored);
@@ -206,6 +210,17 @@ int storage_compact(struct ctx *ctx, struct storage *st,
     if (!ctx->may_wait)
         return ERR_WOULD_BLOCK;
     return st->backend->compact(ctx, st, progress, arg, out);
+}
+
+int storage_view(struct ctx *ctx, struct storage *st, struct storage **view)
+{
+    int rc = check_op(ctx, OP_VIEW);
+
+    *view = NULL;
+    if (rc != 0)
+        return rc;
+    return st->backend->view ? st->backend->view(ctx, st, view)
+                             : ERR_UNIMPLEMENTED;
 }
 
 /* "trace:rocksdb" is the backend trace, which opens what follows the colon. */

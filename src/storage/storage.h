@@ -202,6 +202,19 @@ int storage_compact(struct ctx *ctx, struct storage *st,
                     storage_progress_fn *progress, void *arg,
                     struct storage_compaction *out);
 
+/*
+ * A view: the store as it is now, to be read as often as one likes, whatever is
+ * committed meanwhile.  It is a store for storage_get() and storage_scan(); a
+ * commit to it is ERR_INVALID.  Rows replaced meanwhile are kept as long as it
+ * is open, so give it back soon - with storage_close(), before the store.
+ *
+ * Not every backend has views: ERR_UNIMPLEMENTED, without a story, and the
+ * caller does with the present.  A view does not outlive an accident of the
+ * store below it: reading one that is gone is ERR_ABORTED.  ERR_WOULD_BLOCK on
+ * a network loop, where giving one back is wrong, too, as it may wait.
+ */
+int storage_view(struct ctx *ctx, struct storage *st, struct storage **view);
+
 /* How to open a store. */
 struct storage_options {
     const char *backend; /* a name of the table; "trace:rocksdb" wraps */

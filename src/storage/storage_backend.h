@@ -47,6 +47,10 @@ struct storage_backend {
                    storage_progress_fn *progress, void *arg,
                    struct storage_compaction *out);
 
+    /* Is expected to give a store of the present moment whose backend reads
+     * and closes, and has no commit.  NULL: no views. */
+    int (*view)(struct ctx *ctx, struct storage *st, struct storage **view);
+
     /* May be NULL. */
     void (*stats)(struct storage *st, struct buf *out);
 

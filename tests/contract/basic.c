@@ -472,6 +472,68 @@ static void two_stores_know_nothing_of_each_other(void **state)
     storage_close(other);
 }
 
+/* Not every backend has views; one that has keeps them still. */
+static void a_view_stays_as_the_store_was(void **state)
+{
+    struct storage_batch b;
+    struct fixture *f = *state;
+    struct storage *now = f->st, *view;
+    struct storage_page page;
+    int rc;
+
+    put1(f, key_of("p", "a"), "1");
+    put1(f, key_of("p", "b"), "2");
+    rc = storage_view(&f->ctx, f->st, &view);
+    if (rc == ERR_UNIMPLEMENTED)
+        return;
+    assert_int_equal(rc, 0);
+    for (int i = 0; i < 100; i++)
+        put1(f, key_of("p", arena_printf(&f->arena, "m%d", i)), "new");
+    put1(f, key_of("p", "a"), "changed");
+    delete1(f, key_of("p", "b"));
+    f->st = view;
+    assert_string_equal(get1(f, key_of("p", "a")), "1");
+    assert_string_equal(get1(f, key_of("p", "b")), "2");
+    assert_null(get1(f, key_of("p", "m1")));
+    for (enum storage_dir dir = STORAGE_FORWARD; dir <= STORAGE_BACKWARD;
+         dir++) {
+        page = scan_all(&f->ctx, view, BYTES_LIT("p"), &STORAGE_ALL, dir, 1);
+        assert_int_equal(page.n, 2);
+    }
+    b = (struct storage_batch)STORAGE_BATCH_IN(&f->arena);
+    storage_batch_put(&b, key_of("p", "a"), BYTES_LIT("x"));
+    assert_int_equal(storage_commit(&f->ctx, view, &b, NULL), ERR_INVALID);
+    ctx_err_clear(&f->ctx);
+    f->st = now;
+    assert_string_equal(get1(f, key_of("p", "a")), "changed");
+    storage_close(view);
+}
+
+static void views_are_of_their_own_moments(void **state)
+{
+    struct fixture *f = *state;
+    struct storage *now = f->st, *views[5];
+
+    for (int i = 0; i < 5; i++) {
+        put1(f, key_of("p", "a"), arena_printf(&f->arena, "%d", i));
+        if (storage_view(&f->ctx, now, &views[i]) == ERR_UNIMPLEMENTED)
+            return;
+    }
+    for (int i = 4; i >= 0; i -= 2) { /* given back in any order */
+        f->st = views[i];
+        assert_string_equal(get1(f, key_of("p", "a")),
+                            arena_printf(&f->arena, "%d", i));
+        storage_close(views[i]);
+    }
+    for (int i = 1; i < 5; i += 2) {
+        f->st = views[i];
+        assert_string_equal(get1(f, key_of("p", "a")),
+                            arena_printf(&f->arena, "%d", i));
+        storage_close(views[i]);
+    }
+    f->st = now;
+}
+
 static void a_store_tells_its_name_and_figures(void **state)
 {
     struct fixture *f = *state;
@@ -507,4 +569,6 @@ CONTRACT_GROUP(contract_basic, CONTRACT_CASE(an_absent_key_is_not_found),
                CONTRACT_CASE(a_batch_of_thousands_spans_partitions),
                CONTRACT_CASE(a_durable_store_opens_with_its_rows),
                CONTRACT_CASE(two_stores_know_nothing_of_each_other),
+               CONTRACT_CASE(a_view_stays_as_the_store_was),
+               CONTRACT_CASE(views_are_of_their_own_moments),
                CONTRACT_CASE(a_store_tells_its_name_and_figures));

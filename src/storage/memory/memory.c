@@ -20,24 +20,31 @@ struct memory {
     struct list rows;
 };
 
+static const struct storage_backend memory_view_backend;
+
 static struct memory *memory_of(struct storage *st)
 {
-    if (st->backend != &storage_memory)
+    if (st->backend != &storage_memory && st->backend != &memory_view_backend)
         BUG("the store %s is not memory", st->backend->name);
     return (struct memory *)st;
 }
 
-static int memory_open(struct ctx *ctx, const struct storage_options *o,
-                       struct storage **st)
+static struct memory *memory_new(const struct storage_backend *backend)
 {
     struct memory *m = calloc(1, sizeof(*m));
 
     if (!m)
         die("out of memory opening the memory store");
-    m->base.backend = &storage_memory;
+    m->base.backend = backend;
     lock_init(&m->lock, LOCK_STORAGE_MEMORY);
     list_init(&m->rows);
-    *st = &m->base;
+    return m;
+}
+
+static int memory_open(struct ctx *ctx, const struct storage_options *o,
+                       struct storage **st)
+{
+    *st = &memory_new(&storage_memory)->base;
     return 0;
 }
 
@@ -151,6 +158,21 @@ static int memory_commit(struct ctx *ctx, struct storage *st,
     return rc;
 }
 
+/* A copy of everything: this is the reference, and tests are small. */
+static int memory_view(struct ctx *ctx, struct storage *st,
+                       struct storage **view)
+{
+    struct memory *m = memory_of(st), *copy = memory_new(&memory_view_backend);
+    const struct list_node *x;
+
+    lock_take(&m->lock);
+    for (x = m->rows.head->next[0]; x; x = x->next[0])
+        list_put(&copy->rows, x->key, x->value);
+    lock_drop(&m->lock);
+    *view = &copy->base;
+    return 0;
+}
+
 static void memory_stats(struct storage *st, struct buf *out)
 {
     struct memory *m = memory_of(st);
@@ -161,6 +183,13 @@ static void memory_stats(struct storage *st, struct buf *out)
     lock_drop(&m->lock);
 }
 
+static const struct storage_backend memory_view_backend = {
+    .name = "memory",
+    .get = memory_get,
+    .scan = memory_scan,
+    .close = memory_close,
+};
+
 const struct storage_backend storage_memory = {
     .name = "memory",
     .help = "in this process only, for tests; nothing survives it",
@@ -168,6 +197,7 @@ const struct storage_backend storage_memory = {
     .get = memory_get,
     .scan = memory_scan,
     .commit = memory_commit,
+    .view = memory_view,
     .stats = memory_stats,
     .close = memory_close,
 };

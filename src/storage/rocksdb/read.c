@@ -72,25 +72,37 @@ int rocks_read(struct ctx *ctx, struct rocks *r, uint64_t hash,
     return read_stamped(ctx, r, hash, row_cache_stamp(r->rows, hash), key, out);
 }
 
+int rocks_get_at(struct ctx *ctx, struct rocks *r,
+                 const rocksdb_snapshot_t *snapshot,
+                 const struct storage_key *keys, size_t n,
+                 struct storage_value *out)
+{
+    rocksdb_readoptions_t *how = rocksdb_readoptions_create();
+    int rc = 0;
+
+    rocksdb_readoptions_set_snapshot(how, snapshot);
+    if (!ctx->may_wait)
+        rocksdb_readoptions_set_read_tier(how, READ_MEMORY_ONLY);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = read_db(ctx, r, how, keys[i], &out[i]);
+    rocksdb_readoptions_destroy(how);
+    return rc;
+}
+
 /* All keys from one snapshot of RocksDB: the sure way, and the slow one. */
 static int read_snapshot(struct ctx *ctx, struct rocks *r,
                          const struct storage_key *keys, size_t n,
                          struct storage_value *out)
 {
-    rocksdb_readoptions_t *how;
     const rocksdb_snapshot_t *snapshot;
-    int rc = 0;
+    int rc;
 
     /* A snapshot is made under a lock that RocksDB's writers hold too. */
     if (!ctx->may_wait)
         return ERR_WOULD_BLOCK;
-    how = rocksdb_readoptions_create();
     snapshot = rocksdb_create_snapshot(r->db);
-    rocksdb_readoptions_set_snapshot(how, snapshot);
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = read_db(ctx, r, how, keys[i], &out[i]);
+    rc = rocks_get_at(ctx, r, snapshot, keys, n, out);
     rocksdb_release_snapshot(r->db, snapshot);
-    rocksdb_readoptions_destroy(how);
     return rc;
 }
 
@@ -182,7 +194,8 @@ static void partition_end(struct buf *out, struct bytes partition)
     out->p[out->n - 1]++;
 }
 
-static void scan_open(struct ctx *ctx, struct rocks *r, struct scan *s,
+static void scan_open(struct ctx *ctx, struct rocks *r,
+                      const rocksdb_snapshot_t *snapshot, struct scan *s,
                       struct bytes partition, const struct storage_range *range)
 {
     s->lower = s->upper = (struct buf)BUF_IN(ctx->arena);
@@ -197,10 +210,11 @@ static void scan_open(struct ctx *ctx, struct rocks *r, struct scan *s,
     rocksdb_readoptions_set_iterate_upper_bound(
         s->how, (const char *)s->upper.p, s->upper.n);
     if (!ctx->may_wait) {
-        rocksdb_readoptions_set_read_tier(s->how, 1);
+        rocksdb_readoptions_set_read_tier(s->how, READ_MEMORY_ONLY);
         rocksdb_readoptions_set_max_skippable_internal_keys(s->how,
                                                             SKIP_ON_LOOP);
     }
+    rocksdb_readoptions_set_snapshot(s->how, snapshot);
     s->it = rocksdb_create_iterator(r->db, s->how);
 }
 
@@ -232,25 +246,35 @@ static void scan_run(struct scan *s, size_t prefix, enum storage_dir dir,
     fill->page->more = rocksdb_iter_valid(s->it);
 }
 
+int rocks_scan_at(struct ctx *ctx, struct rocks *r,
+                  const rocksdb_snapshot_t *snapshot, struct bytes partition,
+                  const struct storage_range *range, enum storage_dir dir,
+                  size_t limit, struct storage_page *page)
+{
+    struct page_fill fill = PAGE_FILL_INIT(ctx->arena, page, limit);
+    char *complaint = NULL;
+    struct scan s;
+
+    scan_open(ctx, r, snapshot, &s, partition, range);
+    scan_run(&s, 2 + partition.n, dir, &fill);
+    rocksdb_iter_get_error(s.it, &complaint);
+    scan_close(&s);
+    if (!complaint)
+        return 0;
+    *page = (struct storage_page){0};
+    return rocks_error(ctx, complaint, "reading rows");
+}
+
 int rocks_scan(struct ctx *ctx, struct storage *st, struct bytes partition,
                const struct storage_range *range, enum storage_dir dir,
                size_t limit, struct storage_page *page)
 {
     struct rocks *r = rocks_of(st);
-    struct page_fill fill = PAGE_FILL_INIT(ctx->arena, page, limit);
-    char *complaint = NULL;
-    struct scan s;
     int rc = rocks_enter(ctx, r);
 
     if (rc != 0)
         return rc;
-    scan_open(ctx, r, &s, partition, range);
-    scan_run(&s, 2 + partition.n, dir, &fill);
-    rocksdb_iter_get_error(s.it, &complaint);
-    scan_close(&s);
+    rc = rocks_scan_at(ctx, r, NULL, partition, range, dir, limit, page);
     rocks_leave(r);
-    if (!complaint)
-        return 0;
-    *page = (struct storage_page){0};
-    return rocks_error(ctx, complaint, "reading rows");
+    return rc;
 }

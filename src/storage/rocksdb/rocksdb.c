@@ -19,7 +19,6 @@
 
 enum {
     WAL_TOLERATE_TORN_TAIL = 0, /* rocksdb::WALRecoveryMode */
-    READ_MEMORY_ONLY = 1,       /* rocksdb::kBlockCacheTier */
     LOG_WARNINGS = 2,           /* rocksdb::InfoLogLevel */
     BLOOM_BITS = 10,            /* one false answer in a hundred */
     BLOCK = 8 * 1024,           /* a page of index rows in one or two */
@@ -153,8 +152,10 @@ static int reopen(struct ctx *ctx, struct rocks *r)
                        "tried again every second",
                        r->path);
     r->revive_at = clock_mono() + REVIVE_EVERY;
-    if (r->db)
+    if (r->db) {
+        rocks_views_end(r);
         rocksdb_close(r->db);
+    }
     r->db = NULL;
     /* What was unknown is decided now, perhaps otherwise than was read. */
     row_cache_clear(r->rows);
@@ -191,6 +192,7 @@ static void rocks_free(struct rocks *r)
     row_cache_free(r->rows);
     key_locks_release(&r->keys);
     rwlock_release(&r->db_lock);
+    lock_release(&r->views_lock);
     close(r->dir);
     free(r->path);
     free(r);
@@ -210,6 +212,7 @@ static struct rocks *rocks_new(const struct storage_options *o, int dir)
     r->rows = row_cache_new(cache / 2);
     key_locks_init(&r->keys);
     rwlock_init(&r->db_lock, LOCK_STORAGE_DB);
+    lock_init(&r->views_lock, LOCK_STORAGE_VIEWS);
     r->options = options_new(r->blocks);
     r->read_wait = rocksdb_readoptions_create();
     r->read_now = rocksdb_readoptions_create();
@@ -299,6 +302,7 @@ const struct storage_backend storage_rocksdb = {
     .scan = rocks_scan,
     .commit = rocks_commit,
     .compact = rocks_compact,
+    .view = rocks_view,
     .stats = rocks_stats,
     .close = rocks_close,
 };

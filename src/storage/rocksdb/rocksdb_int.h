@@ -15,6 +15,19 @@
 
 #include <rocksdb/c.h>
 
+enum { READ_MEMORY_ONLY = 1 /* rocksdb::kBlockCacheTier */ };
+
+/*
+ * A view: a snapshot of RocksDB.  All of a store stand in a list, so that none
+ * holds on to a database that is closed to be opened anew.
+ */
+struct rocks_view {
+    struct storage base;
+    struct rocks *of;
+    const rocksdb_snapshot_t *snapshot; /* NULL: gone; as `db` */
+    struct rocks_view *prev, *next;     /* under views_lock */
+};
+
 struct rocks {
     struct storage base;
     char *path;
@@ -31,6 +44,8 @@ struct rocks {
     rocksdb_writeoptions_t *write_synced;
     struct row_cache *rows;
     struct key_locks keys;
+    struct lock views_lock; /* LOCK_STORAGE_VIEWS */
+    struct rocks_view *views;
     struct group group;
     uint64_t commits, conflicts, groups; /* atomic */
 };
@@ -53,6 +68,27 @@ int rocks_get(struct ctx *ctx, struct storage *st,
 int rocks_scan(struct ctx *ctx, struct storage *st, struct bytes partition,
                const struct storage_range *range, enum storage_dir dir,
                size_t limit, struct storage_page *page);
+
+/* storage_view() of this backend. */
+int rocks_view(struct ctx *ctx, struct storage *st, struct storage **view);
+
+/* Let the snapshots of all views go; `db` is about to be closed, and nobody
+ * uses it. */
+void rocks_views_end(struct rocks *r);
+
+/*
+ * storage_get() of one moment, that of the snapshot, past the row cache.
+ */
+int rocks_get_at(struct ctx *ctx, struct rocks *r,
+                 const rocksdb_snapshot_t *snapshot,
+                 const struct storage_key *keys, size_t n,
+                 struct storage_value *out);
+
+/* storage_scan() at the snapshot; NULL: of the present. */
+int rocks_scan_at(struct ctx *ctx, struct rocks *r,
+                  const rocksdb_snapshot_t *snapshot, struct bytes partition,
+                  const struct storage_range *range, enum storage_dir dir,
+                  size_t limit, struct storage_page *page);
 
 /*
  * storage_commit() of this backend: hold the keys, check, write and sync, set

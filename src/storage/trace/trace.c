@@ -32,13 +32,16 @@ struct figures {
 struct trace {
     struct storage base;
     struct storage *inner;
-    struct lock lock; /* LOCK_STORAGE_TRACE: the figures */
+    struct trace *counts; /* who counts: itself, of a view the traced store */
+    struct lock lock;     /* LOCK_STORAGE_TRACE: the figures */
     struct figures ops[N_OPS];
 };
 
+static const struct storage_backend trace_view_backend;
+
 static struct trace *trace_of(struct storage *st)
 {
-    if (st->backend != &storage_trace)
+    if (st->backend != &storage_trace && st->backend != &trace_view_backend)
         BUG("the store %s is not a trace", st->backend->name);
     return (struct trace *)st;
 }
@@ -94,9 +97,10 @@ static bool is_failure(int rc)
 static void count(struct trace *t, enum op op, int rc, int64_t began,
                   size_t rows, size_t bytes)
 {
-    struct figures *f = &t->ops[op];
+    struct figures *f = &t->counts->ops[op];
     int64_t us = clock_mono() - began;
 
+    t = t->counts;
     lock_take(&t->lock);
     f->failed += is_failure(rc);
     f->rows += rows;
@@ -193,9 +197,37 @@ static int trace_open(struct ctx *ctx, const struct storage_options *o,
     }
     t->base.backend = &storage_trace;
     t->base.durable = t->inner->durable;
+    t->counts = t;
     lock_init(&t->lock, LOCK_STORAGE_TRACE);
     *st = &t->base;
     return 0;
+}
+
+static int trace_view(struct ctx *ctx, struct storage *st,
+                      struct storage **view)
+{
+    struct trace *t = trace_of(st), *v;
+    struct storage *inner;
+    int rc = storage_view(ctx, t->inner, &inner);
+
+    if (rc != 0)
+        return rc;
+    v = calloc(1, sizeof(*v));
+    if (!v)
+        die("out of memory opening a view of a traced store");
+    v->base.backend = &trace_view_backend;
+    v->inner = inner;
+    v->counts = t;
+    *view = &v->base;
+    return 0;
+}
+
+static void trace_view_close(struct storage *st)
+{
+    struct trace *t = trace_of(st);
+
+    storage_close(t->inner);
+    free(t);
 }
 
 static void trace_close(struct storage *st)
@@ -232,6 +264,13 @@ static void trace_stats(struct storage *st, struct buf *out)
         t->inner->backend->stats(t->inner, out);
 }
 
+static const struct storage_backend trace_view_backend = {
+    .name = "trace",
+    .get = trace_get,
+    .scan = trace_scan,
+    .close = trace_view_close,
+};
+
 const struct storage_backend storage_trace = {
     .name = "trace",
     .help = "counts and times another: trace:rocksdb",
@@ -241,6 +280,7 @@ const struct storage_backend storage_trace = {
     .scan = trace_scan,
     .commit = trace_commit,
     .compact = trace_compact,
+    .view = trace_view,
     .stats = trace_stats,
     .close = trace_close,
 };
