@@ -5,6 +5,7 @@
 #include "engine/job_int.h"
 
 #include "base/log.h"
+#include "engine/query_open.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -138,6 +139,17 @@ static void look_for_mode(struct engine *e)
     arena_release(&arena);
 }
 
+static void expire(struct engine *e)
+{
+    struct arena arena = ARENA_INIT;
+    struct ctx ctx;
+
+    ctx_init(&ctx, &arena);
+    txn_expire(e);
+    query_open_expire(&ctx, e->queries);
+    arena_release(&arena);
+}
+
 static void *run(void *arg)
 {
     struct engine *e = arg;
@@ -145,7 +157,7 @@ static void *run(void *arg)
     bool todo = false;
 
     while (wait_for_work(e, &todo)) {
-        txn_expire(e);
+        expire(e);
         look_for_mode(e);
         if (!todo && clock_mono() < retry)
             continue;

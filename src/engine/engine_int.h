@@ -281,6 +281,7 @@ struct engine {
     struct versions versions;
 
     struct lock index_lock; /* apps, their sets and namespaces */
+    uint64_t index_serial;  /* of the newest set, under it */
     pthread_cond_t settled; /* a replaced set is no longer used */
     struct engine_app *apps[ENGINE_APP_BUCKETS];
     struct arena apps_arena;

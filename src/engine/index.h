@@ -59,6 +59,7 @@ struct index_def {
 struct index_set {
     struct index_def *defs;
     size_t n;
+    uint64_t serial; /* another one after every change; never 0 */
 };
 
 /* ---- definitions ---- */

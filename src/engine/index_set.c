@@ -250,6 +250,7 @@ int index_set_reload(struct ctx *ctx, struct engine *e, struct engine_app *app)
     if (rc)
         return rc;
     lock_take(&e->index_lock);
+    box->set.serial = ++e->index_serial;
     index_set_drop(app);
     app->indexes = box;
     lock_drop(&e->index_lock);

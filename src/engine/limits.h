@@ -27,7 +27,13 @@
     /* entities that a commit changes */                                       \
     LIMIT(TXN_ENTITIES, "txn.entities", 500, "Google: 500 of a commit")        \
     /* bytes of the mutations of a transaction */                              \
-    LIMIT(TXN_BYTES, "txn.bytes", 10 * 1024 * 1024, "Google: 10 MiB")
+    LIMIT(TXN_BYTES, "txn.bytes", 10 * 1024 * 1024, "Google: 10 MiB")          \
+    /* milliseconds an open query waits for Next */                            \
+    LIMIT(QUERY_IDLE_MS, "query.idle_ms", 600 * 1000, "ours")                  \
+    /* milliseconds an open query sees the moment it began at */               \
+    LIMIT(QUERY_VIEW_MS, "query.view_ms", 60 * 1000, "ours")                   \
+    /* queries that do so at once */                                           \
+    LIMIT(QUERY_VIEWS, "query.views", 1000, "ours")
 
 #define LIMIT_ENUM(constant_, name_, value_, source_) LIMIT_##constant_,
 enum limit { LIMITS_TABLE(LIMIT_ENUM) LIMIT_N };

@@ -11,9 +11,9 @@
  *     query_run     rows to results, a batch at a time       query_run.c
  *
  * A batch that leaves rows behind leaves an open query behind too
- * (query_open.c): the request, the position of the last row as a cursor, and
- * what is left to skip and to return - never rows.  Next is therefore the same
- * query again with a start cursor, and is as fresh as any other read.
+ * (query_open.c): the request, the position of the last row as a cursor, what
+ * is left to skip and to return, and a view of the store - never rows.  Next is
+ * therefore the same query again with a start cursor, on the store as it was.
  *
  * Ownership: a struct query points into the request and into ctx->arena.
  * Thread rule: that of the ctx; the table of open queries is shared.
@@ -170,7 +170,8 @@ int query_run(struct ctx *ctx, const struct query_env *env, struct bytes in,
 
 /*
  * Answer a NextRequest the same way, from the position at which the last batch
- * of the open query ended.
+ * of the open query ended, and of the same moment as the first where the store
+ * has views and the query still has its own (query_open.h).
  */
 int query_next(struct ctx *ctx, const struct query_env *env, struct bytes in,
                struct buf *out);

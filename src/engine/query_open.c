@@ -6,6 +6,7 @@
 
 #include "base/locks.h"
 #include "base/log.h"
+#include "engine/limits.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -26,6 +27,9 @@ struct query_table {
     struct entry *buckets[BUCKETS];
     struct entry *oldest, *newest;
     size_t n, bytes;
+    struct query_view *oldest_view, *newest_view; /* of the entries */
+    struct query_view *dead;                      /* to be closed */
+    size_t n_views, n_dead;
 };
 
 struct query_table *query_table_new(void)
@@ -37,6 +41,102 @@ struct query_table *query_table_new(void)
     lock_init(&t->lock, LOCK_ENGINE_QUERY);
     return t;
 }
+
+/* ---- views ---- */
+
+struct query_view *query_view_new(struct storage *store, uint64_t indexes)
+{
+    struct query_view *v = calloc(1, sizeof(*v));
+
+    if (!v)
+        die("out of memory for a view of an open query");
+    *v = (struct query_view){
+        .store = store, .indexes = indexes, .refs = 1, .born = clock_mono()};
+    return v;
+}
+
+/* Under the lock: one reference less; at none it is put aside. */
+static void view_unref(struct query_table *t, struct query_view *v)
+{
+    if (--v->refs > 0)
+        return;
+    v->newer = t->dead;
+    t->dead = v;
+    t->n_dead++;
+}
+
+/* Under the lock: the entry lets go of its view, if it has one. */
+static void view_leave(struct query_table *t, struct entry *e)
+{
+    struct query_view *v = e->o.view;
+
+    if (!v)
+        return;
+    e->o.view = NULL;
+    *(v->older ? &v->older->newer : &t->oldest_view) = v->newer;
+    *(v->newer ? &v->newer->older : &t->newest_view) = v->older;
+    v->older = v->newer = NULL;
+    v->holder = NULL;
+    t->n_views--;
+    view_unref(t, v);
+}
+
+static void view_join(struct query_table *t, struct entry *e)
+{
+    struct query_view *v = e->o.view;
+
+    if (!v)
+        return;
+    v->refs++;
+    v->holder = e;
+    v->older = t->newest_view;
+    v->newer = NULL;
+    *(t->newest_view ? &t->newest_view->newer : &t->oldest_view) = v;
+    t->newest_view = v;
+    t->n_views++;
+}
+
+/* Under the lock. */
+static void thin_views(struct query_table *t)
+{
+    int64_t old = clock_mono() - limit_of(LIMIT_QUERY_VIEW_MS) * CLOCK_MS;
+    size_t most = (size_t)limit_of(LIMIT_QUERY_VIEWS);
+
+    while (t->oldest_view && (t->oldest_view->born < old || t->n_views > most))
+        view_leave(t, t->oldest_view->holder);
+}
+
+/* Without the lock: close what is put aside, where one may wait. */
+static void bury(struct ctx *ctx, struct query_table *t)
+{
+    struct query_view *v, *next;
+
+    if (ctx && !ctx->may_wait)
+        return;
+    lock_take(&t->lock);
+    v = t->dead;
+    t->dead = NULL;
+    t->n_dead = 0;
+    lock_drop(&t->lock);
+    for (; v; v = next) {
+        next = v->newer;
+        storage_close(v->store);
+        free(v);
+    }
+}
+
+void query_view_drop(struct ctx *ctx, struct query_table *t,
+                     struct query_view *v)
+{
+    if (!v)
+        return;
+    lock_take(&t->lock);
+    view_unref(t, v);
+    lock_drop(&t->lock);
+    bury(ctx, t);
+}
+
+/* ---- the table ---- */
 
 static struct entry **slot_of(struct query_table *t, uint64_t handle)
 {
@@ -71,6 +171,7 @@ static void drop(struct query_table *t, struct entry *e)
 {
     *slot_of(t, e->handle) = e->chain;
     unlink_age(t, e);
+    view_leave(t, e);
     t->n--;
     t->bytes -= size_of(e);
     free(e->cursor);
@@ -83,17 +184,27 @@ void query_table_free(struct query_table *t)
         return;
     while (t->oldest)
         drop(t, t->oldest);
+    bury(NULL, t);
     lock_release(&t->lock);
     free(t);
 }
 
 static void make_room(struct query_table *t)
 {
-    int64_t idle = clock_mono() - QUERY_IDLE_SEC * CLOCK_SEC;
+    int64_t idle = clock_mono() - limit_of(LIMIT_QUERY_IDLE_MS) * CLOCK_MS;
 
     while (t->oldest && (t->oldest->used < idle || t->n >= QUERY_OPEN_MAX ||
                          t->bytes >= QUERY_OPEN_BYTES_MAX))
         drop(t, t->oldest);
+    thin_views(t);
+}
+
+void query_open_expire(struct ctx *ctx, struct query_table *t)
+{
+    lock_take(&t->lock);
+    make_room(t);
+    lock_drop(&t->lock);
+    bury(ctx, t);
 }
 
 static void *copy(struct bytes b)
@@ -135,8 +246,8 @@ static uint64_t new_handle(struct query_table *t)
     return h;
 }
 
-void query_open_add(struct query_table *t, const struct query_open *o,
-                    uint64_t *handle)
+void query_open_add(struct ctx *ctx, struct query_table *t,
+                    const struct query_open *o, uint64_t *handle)
 {
     struct entry *e = entry_new(o);
 
@@ -145,10 +256,13 @@ void query_open_add(struct query_table *t, const struct query_open *o,
     e->handle = new_handle(t);
     *slot_of(t, e->handle) = e;
     link_newest(t, e);
+    view_join(t, e);
+    thin_views(t);
     t->n++;
     t->bytes += size_of(e);
     *handle = e->handle;
     lock_drop(&t->lock);
+    bury(ctx, t);
 }
 
 int query_open_get(struct ctx *ctx, struct query_table *t, uint64_t handle,
@@ -165,15 +279,18 @@ int query_open_get(struct ctx *ctx, struct query_table *t, uint64_t handle,
         out->app = arena_dup(ctx->arena, e->o.app);
         out->request = arena_dup(ctx->arena, e->o.request);
         out->cursor = arena_dup(ctx->arena, e->o.cursor);
+        if (out->view)
+            out->view->refs++;
         unlink_age(t, e);
         link_newest(t, e);
         rc = 0;
     }
     lock_drop(&t->lock);
+    bury(ctx, t);
     return rc;
 }
 
-void query_open_set(struct query_table *t, uint64_t handle,
+void query_open_set(struct ctx *ctx, struct query_table *t, uint64_t handle,
                     const struct query_open *o)
 {
     struct entry *e;
@@ -190,8 +307,21 @@ void query_open_set(struct query_table *t, uint64_t handle,
         e->o.offset = o->offset;
         e->o.limit = o->limit;
         t->bytes += e->o.cursor.n;
+        if (!o->view)
+            view_leave(t, e);
     }
     lock_drop(&t->lock);
+    bury(ctx, t);
+}
+
+size_t query_open_views(struct query_table *t)
+{
+    size_t n;
+
+    lock_take(&t->lock);
+    n = t->n_views + t->n_dead;
+    lock_drop(&t->lock);
+    return n;
 }
 
 size_t query_open_count(struct query_table *t)

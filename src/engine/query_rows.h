@@ -17,6 +17,7 @@
 
 #include "engine/stream.h"
 
+struct query_view;
 struct txn;
 
 /* A row on its way to being a result. */
@@ -30,7 +31,8 @@ struct run {
     const struct query_env *env;
     const struct query *q;
     const struct plan *plan;
-    struct storage *store;
+    struct storage *store;   /* that of the view, if there is one */
+    struct query_view *view; /* a reference, or NULL */
     struct txn *txn;
     struct stream stream;
     struct bytes entities; /* partition */
@@ -48,6 +50,7 @@ struct run {
     int64_t offset, limit, count; /* left to skip; to return; in this batch */
     int64_t skipped, returned;
     bool compile;
+    bool no_view;       /* of the present: make none */
     struct bytes start; /* CompiledCursor it began with, or empty */
     struct buf *out;
     size_t out_start;

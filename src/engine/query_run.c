@@ -4,6 +4,12 @@
  * The steps of a batch are the functions of run_batch(): begin (a transaction
  * notes the group's version), skip, return, look whether rows are left, and
  * check the version again.  Which rows count is query_rows.c.
+ *
+ * All batches of a query are of one moment, where the store has views: one is
+ * made before the first batch when rows may be left behind it, and kept with
+ * the open query.  A network loop may not make one; where it finds that rows
+ * are left, the query begins again on a worker.  A transaction needs none: the
+ * version of its group says as much.
  */
 #include "engine/cursor.h"
 #include "engine/engine_int.h"
@@ -265,11 +271,7 @@ static int run_init(struct run *r, struct ctx *ctx, const struct query_env *env,
 
     if (rc != 0)
         return rc;
-    r->ctx = ctx;
-    r->env = env;
-    r->q = q;
-    r->plan = plan;
-    r->store = engine_storage(env->engine);
+    r->store = r->view ? r->view->store : engine_storage(env->engine);
     r->entities = key_partition(ctx->arena, q->app, q->space, KEY_ENTITIES);
     r->last = (struct buf)BUF_IN(ctx->arena);
     r->message = (struct buf)BUF_IN(ctx->arena);
@@ -289,26 +291,83 @@ static int64_t first_count(const struct query *q)
     return QUERY_BATCH_DEFAULT;
 }
 
-/* Check, plan and run one batch of `o`; on success *o is what is left and
- * *more whether it is anything. */
+/* ---- one moment for all batches ---- */
+
+static bool may_leave_rows(const struct run *r)
+{
+    int64_t most = r->count < QUERY_BATCH_MAX ? r->count : QUERY_BATCH_MAX;
+
+    return r->offset > QUERY_SKIP_MAX || r->limit > most;
+}
+
+/* Serial of the index set that the plan stands on; 0: none. */
+static uint64_t plan_serial(const struct plan *plan)
+{
+    return plan->indexes ? plan->indexes->serial : 0;
+}
+
+static int view_take(struct run *r)
+{
+    struct storage *view;
+    int rc;
+
+    if (r->view || r->q->has_txn || r->no_view)
+        return 0;
+    rc = storage_view(r->ctx, engine_storage(r->env->engine), &view);
+    if (rc == 0)
+        r->view = query_view_new(view, plan_serial(r->plan));
+    return rc == ERR_UNIMPLEMENTED ? 0 : rc;
+}
+
+/* The view of an open query, but for other indexes than it began with: one that
+ * was built meanwhile has no rows there. */
+static void view_check(struct run *r)
+{
+    if (!r->view || r->view->indexes == plan_serial(r->plan))
+        return;
+    query_view_drop(r->ctx, r->env->engine->queries, r->view);
+    r->view = NULL;
+    r->no_view = true;
+}
+
+/* Plan and run one batch; *more says whether anything is left. */
 static int run_open(struct ctx *ctx, const struct query_env *env,
                     struct query *q, struct run *r, bool *more)
 {
     struct plan *plan = ARENA_NEW(ctx->arena, struct plan);
     int rc = plan_make(ctx, env, q, plan);
 
+    r->ctx = ctx;
+    r->env = env;
+    r->q = q;
+    r->plan = plan;
+    if (rc == 0)
+        view_check(r);
+    if (rc == 0 && ctx->may_wait && may_leave_rows(r))
+        rc = view_take(r);
     if (rc == 0)
         rc = run_init(r, ctx, env, q, plan);
     if (rc == 0)
         rc = run_batch(r, more);
+    if (rc == 0 && *more)
+        rc = view_take(r);
     plan_release(plan);
     if (rc != 0)
         r->out->n = r->out_start; /* half an answer is none */
     return rc;
 }
 
-int query_run(struct ctx *ctx, const struct query_env *env, struct bytes in,
-              struct buf *out)
+/* A view that ended with the database below it: the caller goes on without. */
+static bool view_gone(struct ctx *ctx, struct run *r, int rc)
+{
+    if (rc != ERR_ABORTED || !r->view)
+        return false;
+    ctx_err_clear(ctx);
+    return true;
+}
+
+static int first_batch(struct ctx *ctx, const struct query_env *env,
+                       struct bytes in, bool no_view, struct buf *out)
 {
     struct query *q = ARENA_NEW(ctx->arena, struct query);
     struct run *r = ARENA_NEW(ctx->arena, struct run);
@@ -327,21 +386,31 @@ int query_run(struct ctx *ctx, const struct query_env *env, struct bytes in,
     r->offset = q->offset;
     r->limit = q->has_limit && q->limit >= 0 ? q->limit : INT64_MAX;
     r->count = first_count(q);
+    r->no_view = no_view;
     rc = run_open(ctx, env, q, r, &more);
-    if (rc != 0)
-        return rc;
-    if (more) {
+    if (rc == 0 && more) {
         struct query_open o = {.app = ctx->app,
                                .request = in,
                                .cursor = buf_view(&r->message),
                                .offset = r->offset,
                                .limit = r->limit,
-                               .count = r->count};
+                               .count = r->count,
+                               .view = r->view};
 
-        query_open_add(env->engine->queries, &o, &handle);
+        query_open_add(ctx, env->engine->queries, &o, &handle);
     }
-    put_end(r, more, handle);
-    return 0;
+    query_view_drop(ctx, env->engine->queries, r->view);
+    if (view_gone(ctx, r, rc))
+        return first_batch(ctx, env, in, true, out);
+    if (rc == 0)
+        put_end(r, more, handle);
+    return rc;
+}
+
+int query_run(struct ctx *ctx, const struct query_env *env, struct bytes in,
+              struct buf *out)
+{
+    return first_batch(ctx, env, in, false, out);
 }
 
 /* ---- Next ---- */
@@ -402,45 +471,60 @@ static int next_find(struct ctx *ctx, const struct query_env *env,
     if (rc == ERR_NOT_FOUND)
         return ctx_err(ctx, ERR_INVALID, "Cursor %llu not found",
                        (unsigned long long)n->handle);
-    if (rc == 0 && n->has_offset && n->offset != o->offset)
+    if (rc == 0 && n->has_offset && n->offset != o->offset) {
+        query_view_drop(ctx, env->engine->queries, o->view);
         return ctx_err(ctx, ERR_INVALID,
                        "Invalid offset provided. Got %d expected %lld.",
                        n->offset, (long long)o->offset);
+    }
     return rc;
+}
+
+/* One batch of the open query, whose view is given back in any case. */
+static int next_batch(struct ctx *ctx, const struct query_env *env,
+                      const struct next *n, struct query_open *o,
+                      struct buf *out)
+{
+    struct query_table *t = env->engine->queries;
+    struct query *q = ARENA_NEW(ctx->arena, struct query);
+    struct run *r = ARENA_NEW(ctx->arena, struct run);
+    bool more = false;
+    int rc = query_read(ctx, o->request, q);
+
+    r->view = o->view;
+    r->no_view = !o->view;
+    r->out = out;
+    r->out_start = out->n;
+    r->start = o->cursor;
+    r->compile = n->compile;
+    r->offset = o->offset;
+    r->limit = o->limit;
+    r->count = n->has_count ? n->count : o->count;
+    if (rc == 0)
+        rc = query_check(ctx, q);
+    if (rc == 0)
+        rc = run_open(ctx, env, q, r, &more);
+    o->view = r->view;
+    if (rc == 0) {
+        o->cursor = buf_view(&r->message);
+        o->offset = r->offset;
+        o->limit = r->limit;
+        query_open_set(ctx, t, n->handle, more ? o : NULL);
+        put_end(r, more, n->handle);
+    }
+    query_view_drop(ctx, t, o->view);
+    o->view = NULL;
+    return view_gone(ctx, r, rc) ? next_batch(ctx, env, n, o, out) : rc;
 }
 
 int query_next(struct ctx *ctx, const struct query_env *env, struct bytes in,
                struct buf *out)
 {
-    struct query *q = ARENA_NEW(ctx->arena, struct query);
-    struct run *r = ARENA_NEW(ctx->arena, struct run);
     struct query_open o;
     struct next n;
-    bool more = false;
     int rc = next_read(ctx, in, &n);
 
     if (rc == 0)
         rc = next_find(ctx, env, &n, &o);
-    if (rc == 0)
-        rc = query_read(ctx, o.request, q);
-    if (rc == 0)
-        rc = query_check(ctx, q);
-    if (rc != 0)
-        return rc;
-    r->out = out;
-    r->out_start = out->n;
-    r->start = o.cursor;
-    r->compile = n.compile;
-    r->offset = o.offset;
-    r->limit = o.limit;
-    r->count = n.has_count ? n.count : o.count;
-    rc = run_open(ctx, env, q, r, &more);
-    if (rc != 0)
-        return rc;
-    o.cursor = buf_view(&r->message);
-    o.offset = r->offset;
-    o.limit = r->limit;
-    query_open_set(env->engine->queries, n.handle, more ? &o : NULL);
-    put_end(r, more, n.handle);
-    return 0;
+    return rc == 0 ? next_batch(ctx, env, &n, &o, out) : rc;
 }

@@ -11,6 +11,9 @@
  *   storage_commit  conditions and writes: all of it durable and visible
  *                   together, or nothing
  *
+ * and one that a backend may lack: storage_view, the store as it is now, to be
+ * read later.
+ *
  * Partitions and rows are opaque here; engine/key.h makes them.  The layout on
  * disk is docs/storage-format.md.
  *

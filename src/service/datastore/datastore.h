@@ -82,7 +82,8 @@ int datastore_rollback(struct ctx *ctx, struct bytes in, struct buf *out);
 /* The first batch of a query.  Errors as query_run(). */
 int datastore_run_query(struct ctx *ctx, struct bytes in, struct buf *out);
 
-/* The next batch of an open query, as of now and not as of the first. */
+/* The next batch of an open query, as of the first for a while (query_open.h).
+ */
 int datastore_next(struct ctx *ctx, struct bytes in, struct buf *out);
 
 /*

@@ -492,9 +492,9 @@ static inline void game_check_cursors(struct game *g, const char *const *want,
 }
 
 /*
- * An entity goes away between two batches: the rest comes without it, from a
- * cursor and from the open query.  Where rows stand for groups others may take
- * their place.
+ * An entity goes away between two batches: the rest comes without it from a
+ * cursor, and from the open query where that has no view; else with it.  Where
+ * rows stand for groups others may take their place.
  */
 static inline void game_check_change(struct game *g, const char **want,
                                      const struct answer *a)
@@ -504,12 +504,19 @@ static inline void game_check_change(struct game *g, const char **want,
     struct naive_entity e = *g->want.rows[gone].entity;
     struct game_cut c = {.count = 5, .batch = 4, .start = a->cursors[at]};
     struct answer *open = ARENA_NEW(&g->bed.arena, struct answer);
-    size_t kept = 0;
+    const char **still = ARENA_ARRAY(&g->bed.arena, const char *, g->want.n);
+    bool present = dice_below(&g->dice, 2) == 0;
+    size_t kept = 0, rest = g->want.n - at - 1;
 
     if (g->want.q->group.n)
         return;
+    if (present)
+        limit_set("query.views", 0);
     game_run(g, game_cut(g, &(struct game_cut){.count = (int)at + 1}), open);
+    limits_reset();
     assert_int_equal(open->n, at + 1);
+    for (size_t i = 0; i < rest; i++)
+        still[i] = want[at + 1 + i];
     for (size_t i = at + 1; i < g->want.n; i++) {
         if (naive_key_cmp(&g->want.rows[i].entity->key, &e.key) != 0)
             want[kept++] = want[i];
@@ -522,7 +529,10 @@ static inline void game_check_change(struct game *g, const char **want,
                                answer_next_request(&g->bed.arena, open->handle,
                                                    300, true),
                                open));
-    game_batch(g, want, open, 0, kept);
+    if (present)
+        game_batch(g, want, open, 0, kept);
+    else
+        game_batch(g, still, open, 0, rest);
 }
 
 /* ---- an order that the index chose ---- */

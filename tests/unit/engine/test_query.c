@@ -26,6 +26,7 @@ static int open_rocksdb(void **state)
 static int close_bed(void **state)
 {
     errinj_clear();
+    limits_reset();
     arena_reset(&bed.arena);
     bed_close(&bed);
     return 0;
@@ -414,19 +415,135 @@ static void next_of_no_rows_keeps_the_query_open(void **state)
                                      (unsigned long long)a.handle));
 }
 
-static void each_batch_is_of_its_own_moment(void **state)
+static void change_numbers(void)
 {
-    struct answer a;
+    delete ("K:4");
+    put("K:2 n=9"); /* before the position now */
+    put("K:7 n=0");
+}
+
+static void all_batches_are_of_one_moment(void **state)
+{
+    struct answer a, late;
 
     put_numbers(6);
     answer_run(&bed, ask(&bed.arena, "K order:-n count:2"), &a);
     assert_string_equal(names(&a), "6 5");
-    delete ("K:4");
-    put("K:2 n=9"); /* before the position now */
-    put("K:7 n=0");
+    change_numbers();
+    answer_run(&bed, ask(&bed.arena, "K order:-n count:2"), &late);
+    answer_next(&bed, a.handle, 2, false, &a);
+    assert_string_equal(names(&a), "4 3");
+    delete ("K:1");
+    answer_next(&bed, late.handle, 9, false, &late);
+    assert_string_equal(names(&late), "5 3 1 7");
     answer_next(&bed, a.handle, 9, false, &a);
-    assert_string_equal(names(&a), "3 1 7");
+    assert_string_equal(names(&a), "2 1");
     assert_false(a.more);
+    assert_int_equal(query_open_views(bed.engine->queries), 0);
+}
+
+/* Whoever changes what it walks over meets everything once. */
+static void an_entity_that_moves_ahead_comes_once(void **state)
+{
+    static struct answer a; /* put() resets the arena */
+    int n = 0;
+
+    put_numbers(50);
+    for (answer_run(&bed, ask(&bed.arena, "K order:n count:7"), &a);;
+         answer_next(&bed, a.handle, 7, false, &a)) {
+        for (size_t i = 0; i < a.n; i++, n++)
+            put(arena_printf(&bed.arena, "K:%d n=%d", n + 1, n + 1001));
+        if (!a.more)
+            break;
+    }
+    assert_int_equal(n, 50);
+}
+
+/* What makes a query lose its view; it goes on behind its last row. */
+static void no_views(void)
+{
+    limit_set("query.views", 0);
+}
+
+static void old_views(void)
+{
+    limit_set("query.view_ms", -1);
+    query_open_expire(&bed.ctx, bed.engine->queries);
+}
+
+static void a_query_without_a_view_goes_on_with_the_present(void **state)
+{
+    static void (*const ways[])(void) = {no_views, old_views};
+    struct answer a;
+
+    for (size_t i = 0; i < N(ways); i++) {
+        put_numbers(6);
+        delete ("K:7");
+        if (ways[i] == no_views)
+            ways[i]();
+        answer_run(&bed, ask(&bed.arena, "K order:-n count:2"), &a);
+        assert_string_equal(names(&a), "6 5");
+        if (ways[i] != no_views)
+            ways[i]();
+        assert_int_equal(query_open_views(bed.engine->queries), 0);
+        change_numbers();
+        answer_next(&bed, a.handle, 9, false, &a);
+        assert_string_equal(names(&a), "3 1 7");
+        assert_false(a.more);
+        limits_reset();
+    }
+}
+
+static void a_view_does_not_outlive_the_indexes_it_began_with(void **state)
+{
+    struct answer a;
+
+    for (int i = 1; i <= 4; i++)
+        put(arena_printf(&bed.arena, "K:%d n=%d m=1 o=1", i, i));
+    answer_run(&bed, ask(&bed.arena, "K m=1 order:n count:2"), &a);
+    assert_string_equal(names(&a), "1 2");
+    /* which makes an index that the open query might take as well */
+    answer_all(&bed, ask(&bed.arena, "K m=1 order:-n"), 0, false);
+    delete ("K:3");
+    answer_next(&bed, a.handle, 9, false, &a);
+    assert_string_equal(names(&a), "4");
+    assert_int_equal(query_open_views(bed.engine->queries), 0);
+}
+
+/* A loop cannot make a view, nor close one; both are done later. */
+static void views_come_and_go_off_the_network_loops(void **state)
+{
+    struct query_env env = {.engine = bed.engine};
+    struct bytes query;
+    struct buf out = BUF_IN(&bed.arena);
+    struct answer a;
+
+    put_numbers(5);
+    query = ask(&bed.arena, "K count:2");
+    bed.ctx.may_wait = false;
+    if (strcmp(bed.backend, "rocksdb") == 0) {
+        assert_int_equal(query_run(&bed.ctx, &env, query, &out),
+                         ERR_WOULD_BLOCK);
+        assert_int_equal(out.n, 0);
+        assert_int_equal(query_open_count(bed.engine->queries), 0);
+        assert_int_equal(query_open_views(bed.engine->queries), 0);
+    }
+    bed.ctx.may_wait = true;
+    answer_run(&bed, query, &a);
+    assert_int_equal(query_open_views(bed.engine->queries), 1);
+    bed.ctx.may_wait = false;
+    answer_next(&bed, a.handle, 2, false, &a);
+    answer_next(&bed, a.handle, 2, false, &a);
+    assert_false(a.more);
+    assert_int_equal(query_open_views(bed.engine->queries), 1);
+    bed.ctx.may_wait = true;
+    query_open_expire(&bed.ctx, bed.engine->queries);
+    assert_int_equal(query_open_views(bed.engine->queries), 0);
+    /* and one that nothing is left for has none */
+    answer_run(&bed, ask(&bed.arena, "K count:5"), &a);
+    answer_run(&bed, ask(&bed.arena, "K"), &a);
+    answer_run(&bed, ask(&bed.arena, "K limit:2"), &a);
+    assert_int_equal(query_open_views(bed.engine->queries), 0);
 }
 
 static void another_apps_open_query_is_not_found(void **state)
@@ -764,20 +881,20 @@ static void the_oldest_open_query_makes_room(void **state)
                       back;
     uint64_t first, handle;
 
-    query_open_add(t, &o, &first);
+    query_open_add(&bed.ctx, t, &o, &first);
     assert_true(first != 0);
     bed_ok(&bed, query_open_get(&bed.ctx, t, first, &back));
     assert_bytes(back.request, o.request);
     for (int i = 0; i < QUERY_OPEN_MAX; i++)
-        query_open_add(t, &o, &handle);
+        query_open_add(&bed.ctx, t, &o, &handle);
     assert_int_equal(query_open_count(t), QUERY_OPEN_MAX);
     assert_int_equal(query_open_get(&bed.ctx, t, first, &back), ERR_NOT_FOUND);
     bed_ok(&bed, query_open_get(&bed.ctx, t, handle, &back));
     o.cursor = BYTES_LIT("a longer cursor");
-    query_open_set(t, handle, &o);
+    query_open_set(&bed.ctx, t, handle, &o);
     bed_ok(&bed, query_open_get(&bed.ctx, t, handle, &back));
     assert_bytes(back.cursor, o.cursor);
-    query_open_set(t, handle, NULL);
+    query_open_set(&bed.ctx, t, handle, NULL);
     assert_int_equal(query_open_get(&bed.ctx, t, handle, &back), ERR_NOT_FOUND);
     query_table_free(t);
 }
@@ -801,7 +918,11 @@ int main(void)
         TEST(batches_follow_count_limit_and_offset),
         TEST(at_most_300_rows_and_1000_skipped_at_a_time),
         TEST(next_of_no_rows_keeps_the_query_open),
-        TEST(each_batch_is_of_its_own_moment),
+        TEST(all_batches_are_of_one_moment),
+        TEST(an_entity_that_moves_ahead_comes_once),
+        TEST(a_query_without_a_view_goes_on_with_the_present),
+        TEST(a_view_does_not_outlive_the_indexes_it_began_with),
+        TEST(views_come_and_go_off_the_network_loops),
         TEST(another_apps_open_query_is_not_found),
         TEST(next_with_the_wrong_offset_is_refused),
         TEST(only_whole_entities_have_a_version),

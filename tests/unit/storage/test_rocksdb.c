@@ -265,6 +265,30 @@ static void a_failed_sync_is_unknown_and_passes(void **state)
     assert_string_equal(get(f), "again");
 }
 
+/* A view belongs to the database that the failure ends. */
+static void a_view_does_not_outlive_a_failed_sync(void **state)
+{
+    struct fixture *f = *state;
+    struct storage *views[2];
+    struct storage_value v;
+
+    assert_int_equal(put(f, "before"), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(storage_view(&f->ctx, f->st, &views[i]), 0);
+    syncs_to_fail = 1;
+    assert_int_equal(put(f, "perhaps"), ERR_UNKNOWN);
+    storage_close(views[1]);
+    assert_true(works_within(f, 20 * CLOCK_SEC));
+    ctx_err_clear(&f->ctx);
+    assert_int_equal(storage_get(&f->ctx, views[0], &a_key, 1, &v),
+                     ERR_ABORTED);
+    storage_close(views[0]);
+    assert_int_equal(storage_view(&f->ctx, f->st, &views[0]), 0);
+    assert_int_equal(storage_get(&f->ctx, views[0], &a_key, 1, &v), 0);
+    assert_string_equal(arena_cstr(&f->arena, v.value), "again");
+    storage_close(views[0]);
+}
+
 /* ---- the log ---- */
 
 /* The newest log of the store, which is closed. */
@@ -336,6 +360,7 @@ int main(void)
         CASE(each_commit_is_synced_before_it_answers),
         CASE(a_full_disk_is_named_and_passes),
         CASE(a_failed_sync_is_unknown_and_passes),
+        CASE(a_view_does_not_outlive_a_failed_sync),
         CASE(half_a_record_at_the_end_is_dropped),
         CASE(damage_in_the_middle_is_refused),
     };
