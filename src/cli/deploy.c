@@ -12,6 +12,7 @@
 #include "cli/datastore.h"
 #include "config/appyaml.h"
 #include "config/index_xml.h"
+#include "config/queueyaml.h"
 #include "config/regex.h"
 #include "config/runtimes.h"
 
@@ -97,6 +98,11 @@ static int read_beside(struct deploy *d)
         if (rc == ERR_NOT_FOUND)
             rc = 0;
     }
+    /* Beyond the table: what its values say together. */
+    if (rc == 0 && d->beside[1].p)
+        rc = queueyaml_parse(
+            &d->cli->ctx, arena_printf(&d->cli->arena, "%s/queue.yaml", d->dir),
+            d->beside[1], &(struct queueyaml){0});
     return rc ? rc : read_index_xml(d);
 }
 
@@ -318,6 +324,21 @@ static int send_indexes(struct deploy *d)
     return rc;
 }
 
+/* queue.yaml, too: what the new version adds finds its queues. */
+static int send_queues(struct deploy *d)
+{
+    struct bytes yaml = d->beside[1];
+    json_t *body;
+    int rc;
+
+    if (!yaml.n)
+        return 0;
+    body = json_pack("{s:s%}", "queueYaml", (const char *)yaml.p, yaml.n);
+    rc = api_call(d->api, "PUT", NULL, body, "/v1/apps/%s/queues", d->project);
+    json_decref(body);
+    return rc;
+}
+
 /* Queries that need one of them are refused until it serves. */
 static void print_started(struct deploy *d)
 {
@@ -438,6 +459,8 @@ static int deploy_steps(struct deploy *d)
         rc = upload(d);
     if (rc == 0)
         rc = send_indexes(d);
+    if (rc == 0)
+        rc = send_queues(d);
     if (rc == 0)
         rc = create_version(d, &version);
     if (rc == 0)

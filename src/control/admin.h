@@ -37,6 +37,7 @@ struct admin_route {
 int admin_find_app(struct admin_call *c, struct app **out);
 
 extern const struct admin_route admin_index_routes[];    /* admin_indexes.c */
+extern const struct admin_route admin_queue_routes[];    /* admin_queues.c */
 extern const struct admin_route admin_app_routes[];      /* admin_apps.c */
 extern const struct admin_route admin_cron_routes[];     /* admin_cron.c */
 extern const struct admin_route admin_platform_routes[]; /* admin_platform.c */

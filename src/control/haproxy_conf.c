@@ -1,12 +1,13 @@
 /*
  * haproxy_conf - DIR/run/haproxy.cfg.
  *
- * Two frontends on sockets of the runtime folder, one backend per deployment.
+ * Three frontends on sockets of the runtime folder, one backend per deployment.
  * What nginx passes comes in at `edge`, which removes every header the platform
  * alone may set; what the platform itself sends (cron) comes in at `platform`,
- * which keeps them.  A backend sets its own.  An instance that does not accept
- * (it is being started again) is tried again every second, another one of the
- * same version first; nothing that was sent is ever sent twice.
+ * and push tasks at `tasks`, which keep them.  A backend sets its own.  An
+ * instance that does not accept (it is being started again) is tried again
+ * every second, another one of the same version first; nothing that was sent is
+ * ever sent twice.
  */
 #include "control/instance.h"
 #include "control/routing.h"
@@ -180,6 +181,96 @@ static void add_platform_frontend(const struct control *ctl, struct buf *out)
     arena_release(&a);
 }
 
+/* ---- push tasks ---- */
+
+/* The names of a version as nginx_conf.c has them, dots between the labels. */
+static void add_task_names(const struct control *ctl, const struct version *v,
+                           struct buf *out)
+{
+    const struct service *s = v->service;
+    const char *p = s->app->id, *d = ctl->settings.domain;
+
+    buf_printf(out,
+               "{ var(txn.app) -m str %s } { var(txn.host) -m str "
+               "%s.%s.%s.%s",
+               p, v->id, s->id, p, d);
+    if (model_serving(s) == v)
+        buf_printf(out, " %s.%s.%s", s->id, p, d);
+    if (strcmp(s->id, "default") == 0 && !model_service(s->app, v->id))
+        buf_printf(out, " %s.%s.%s", v->id, p, d);
+    buf_add_str(out, " }\n");
+}
+
+/* A version that is named but does not run takes no tasks, and nobody else
+ * does in its place. */
+static void add_task_refusals(const struct control *ctl, const struct app *app,
+                              struct buf *out)
+{
+    for (struct service *s = app->services; s; s = s->next)
+        for (struct version *v = s->versions; v; v = v->next) {
+            if (v->n_instances > 0)
+                continue;
+            buf_add_str(out, "    http-request return status 503 if ");
+            add_task_names(ctl, v, out);
+        }
+}
+
+/* By name first; a name that names no version means the default service. */
+static void add_task_backends(const struct control *ctl, const struct app *app,
+                              struct buf *out)
+{
+    const struct service *s = model_service(app, "default");
+    const struct version *serving = s ? model_serving(s) : NULL;
+    struct arena a = ARENA_INIT;
+
+    for (s = app->services; s; s = s->next)
+        for (struct version *v = s->versions; v; v = v->next) {
+            if (v->n_instances == 0)
+                continue;
+            buf_printf(out, "    use_backend %s if ", routing_backend(&a, v));
+            add_task_names(ctl, v, out);
+        }
+    if (serving && serving->n_instances > 0)
+        buf_printf(out, "    use_backend %s if { var(txn.app) -m str %s }\n",
+                   routing_backend(&a, serving), app->id);
+    arena_release(&a);
+}
+
+/*
+ * What the dispatcher sends goes past nginx and its sign-in: it is the
+ * platform itself, and says so in headers that the other frontend takes away
+ * from everyone.  The app is the task's own whatever its Host says.
+ */
+static void add_tasks_frontend(const struct control *ctl, struct buf *out)
+{
+    struct arena a = ARENA_INIT;
+
+    buf_printf(out,
+               "frontend tasks\n"
+               "    bind unix@%s mode 600\n"
+               "    timeout client 86400s\n"
+               "    http-request set-var(txn.app) req.hdr(X-Appscale-App)\n"
+               "    http-request set-var(txn.host) "
+               "req.hdr(Host),field(1,:),lower,regsub(-dot-,.,g)\n"
+               "    http-request set-var(txn.request) "
+               "req.hdr(X-Appscale-Request)\n"
+               "    http-request set-var(txn.span) rand\n"
+               "    http-request set-var(txn.timeout) "
+               "req.hdr(X-Appengine-Timeout-Ms)\n"
+               "    http-request set-header X-Cloud-Trace-Context "
+               "\"%%[var(txn.request)]/%%[var(txn.span)];o=1\"\n"
+               "    http-request set-header Traceparent "
+               "\"00-%%[var(txn.request)]-%%[var(txn.span),hex,lower]-01\"\n"
+               "    http-request del-header X-Appscale- -m beg\n",
+               control_path(ctl, &a, ROUTING_TASKS_SOCKET));
+    for (struct app *app = ctl->model.apps; app; app = app->next)
+        add_task_refusals(ctl, app, out);
+    for (struct app *app = ctl->model.apps; app; app = app->next)
+        add_task_backends(ctl, app, out);
+    buf_add_str(out, "\n");
+    arena_release(&a);
+}
+
 static void add_server_backend(const struct control *ctl, struct buf *out)
 {
     buf_printf(out,
@@ -253,6 +344,7 @@ void haproxy_conf(const struct control *ctl, struct buf *out)
     add_global(ctl, out);
     add_frontend(ctl, out);
     add_platform_frontend(ctl, out);
+    add_tasks_frontend(ctl, out);
     add_server_backend(ctl, out);
     for (struct app *app = ctl->model.apps; app; app = app->next)
         for (struct service *s = app->services; s; s = s->next)

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "control/control_int.h"
 #include "control/proc.h"
+#include "control/routing.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -61,7 +62,8 @@ static int server_setup(struct ctx *ctx, struct process *p,
               arena_printf(a, "127.0.0.1:%d", (int)ctl->settings.api_port),
               "--memcached", control_path(ctl, a, "run/memcached.sock"),
               "--domain", ctl->settings.domain, "--platform-ticket-file",
-              control_path(ctl, a, "run/platform.ticket"));
+              control_path(ctl, a, "run/platform.ticket"), "--edge",
+              control_path(ctl, a, ROUTING_TASKS_SOCKET));
     s->probe_port = (int)ctl->settings.api_port;
     return 0;
 }

@@ -27,6 +27,9 @@
 /* Bytes of an X-Appscale-Run (haproxy_conf.c, the frontend `platform`). */
 enum { ROUTING_RUN_MAX = 80 };
 
+/* Where haproxy takes push tasks; only the server knows it. */
+#define ROUTING_TASKS_SOCKET "run/haproxy.tasks.sock"
+
 typedef void routing_fn(struct ctx *ctx, int rc, void *arg);
 
 /* Make ctl->routing; nothing is generated before routing_apply(). */
