@@ -14,7 +14,7 @@ from lib.server import Server
 pytestmark = pytest.mark.skipif(REFERENCE, reason='our own mode')
 
 
-class Note(ndb.Model):
+class Memo(ndb.Model):
     text = ndb.StringProperty()
 
 
@@ -44,23 +44,23 @@ def refused(call, *args, **kwargs):
 
 
 def test_every_way_to_write_is_refused_and_reads_go_on(api):
-    key = Note(text='before').put()
+    key = Memo(text='before').put()
     api.platform('SetReadOnly', app=sdk.PROJECT, on=True)
-    refused(Note(text='new').put)
-    refused(Note(id='named').put)
-    refused(ndb.put_multi, [Note(), Note()])
+    refused(Memo(text='new').put)
+    refused(Memo(id='named').put)
+    refused(ndb.put_multi, [Memo(), Memo()])
     refused(key.delete)
-    refused(Note.allocate_ids, 5)
-    refused(db.allocate_ids, db.Key.from_path('Note', 1), 5)
-    refused(datastore.Put, datastore.Entity('Note'))
+    refused(Memo.allocate_ids, 5)
+    refused(db.allocate_ids, db.Key.from_path('Memo', 1), 5)
+    refused(datastore.Put, datastore.Entity('Memo'))
     assert key.get().text == 'before'
-    assert [n.text for n in Note.query()] == ['before']
+    assert [n.text for n in Memo.query()] == ['before']
     api.platform('SetReadOnly', app=sdk.PROJECT, on=False)
     key.delete()
 
 
 def test_a_transaction_may_read_and_may_not_write(api):
-    key = Note(text='before').put()
+    key = Memo(text='before').put()
     api.platform('SetReadOnly', on=True)
     assert ndb.transaction(key.get).text == 'before'
 
@@ -77,7 +77,7 @@ def test_a_transaction_may_read_and_may_not_write(api):
 
 
 def test_a_commit_after_the_switch_is_refused(api):
-    key = Note(text='before').put()
+    key = Memo(text='before').put()
 
     def change():
         note = key.get()
@@ -106,7 +106,7 @@ def test_it_outlives_a_restart(api):
     api.platform('SetReadOnly', app=sdk.PROJECT, on=True)
     api.restart()
     sdk.connect(api.host, api.port)
-    refused(Note(id=1).put)
+    refused(Memo(id=1).put)
 
 
 def test_an_emulator_can_be_read_only():
@@ -114,8 +114,8 @@ def test_an_emulator_can_be_read_only():
     try:
         with Emulator(project=sdk.PROJECT, options=['--read-only']) as emu:
             sdk.connect(emu.host, emu.port)
-            refused(Note(id=1).put)
-            assert Note.query().fetch() == []
+            refused(Memo(id=1).put)
+            assert Memo.query().fetch() == []
     finally:
         os.environ.clear()
         os.environ.update(before)
