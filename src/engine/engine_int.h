@@ -250,6 +250,10 @@ void write_plan_done(struct ctx *ctx, struct write_plan *plan,
  * with a sentence when the deadline leaves no time. */
 int write_backoff(struct ctx *ctx, int attempt);
 
+/* What to answer for `rc` after that many conflicts: a deadline that passed
+ * meanwhile is theirs. */
+int write_late(struct ctx *ctx, int rc, int attempt);
+
 /* ---- transactions (txn.c) ---- */
 
 struct txn_table;

@@ -687,7 +687,8 @@ static int try_commit(struct ctx *ctx, struct commit *c)
     return rc;
 }
 
-/* Only rows nobody promised to keep have changed: look again. */
+/* Only rows nobody promised to keep have changed: look again.  A conflict with
+ * a story is overtaken(). */
 static int commit_writes(struct ctx *ctx, struct commit *c)
 {
     int rc, attempt = 0;
@@ -697,7 +698,7 @@ static int commit_writes(struct ctx *ctx, struct commit *c)
         if (rc == ERR_ABORTED)
             ctx_err_clear(ctx);
         else if (rc != ERR_CONFLICT || ctx->err.code)
-            return rc; /* a conflict with a story is overtaken() */
+            return write_late(ctx, rc, attempt);
         rc = write_backoff(ctx, attempt++);
         if (rc)
             return rc;

@@ -157,6 +157,19 @@ void write_plan_done(struct ctx *ctx, struct write_plan *plan,
 
 /* ---- conflicts ---- */
 
+static int contention(struct ctx *ctx)
+{
+    ctx_err_clear(ctx);
+    return ctx_err(ctx, ERR_CONFLICT,
+                   "too much contention on these datastore entities. "
+                   "please try again.");
+}
+
+int write_late(struct ctx *ctx, int rc, int attempt)
+{
+    return rc == ERR_DEADLINE && attempt > 0 ? contention(ctx) : rc;
+}
+
 int write_backoff(struct ctx *ctx, int attempt)
 {
     enum { FIRST_MS = 1, MOST_SHIFT = 6 };
@@ -169,9 +182,7 @@ int write_backoff(struct ctx *ctx, int attempt)
     wait = span / 2 + (int64_t)(bytes_hash(BYTES(&now, sizeof(now))) %
                                 (uint64_t)(span / 2));
     if (ctx_left(ctx) <= wait)
-        return ctx_err(ctx, ERR_CONFLICT,
-                       "too much contention on these datastore entities. "
-                       "please try again.");
+        return contention(ctx);
     ts = (struct timespec){
         .tv_sec = wait / CLOCK_SEC,
         .tv_nsec = wait % CLOCK_SEC * 1000,
@@ -297,7 +308,7 @@ static int write_group(struct ctx *ctx, struct engine *e,
     for (;;) {
         rc = try_bite(ctx, e, m, n, cost);
         if (!again(ctx, rc))
-            return rc;
+            return write_late(ctx, rc, attempt);
         rc = write_backoff(ctx, attempt++);
         if (rc)
             return rc;
