@@ -330,6 +330,16 @@ static int read_rows(struct run *r, size_t want)
     return 0;
 }
 
+/* Read a page, and more next time: what comes again had none that count. */
+static int read_more(struct run *r, int64_t *want)
+{
+    int rc = read_rows(r, (size_t)*want);
+
+    if (*want < QUERY_BATCH_MAX)
+        *want *= 2;
+    return rc;
+}
+
 int rows_next(struct run *r, int64_t want, bool full, struct candidate **out)
 {
     int rc = 0;
@@ -343,7 +353,7 @@ int rows_next(struct run *r, int64_t want, bool full, struct candidate **out)
         else if (r->stream.done && !r->stream.in_run)
             return 0;
         else
-            rc = read_rows(r, (size_t)want);
+            rc = read_more(r, &want);
     }
     if (rc == 0)
         *out = &r->rows[r->at];
