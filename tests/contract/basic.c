@@ -534,6 +534,54 @@ static void views_are_of_their_own_moments(void **state)
     f->st = now;
 }
 
+static bool note_progress(int done, int total, void *arg)
+{
+    int *calls = arg;
+
+    assert_true(done >= 0 && done < total);
+    return ++*calls < 1000;
+}
+
+static void compaction_keeps_every_row(void **state)
+{
+    struct fixture *f = *state;
+    struct storage_compaction out;
+    int calls = 0;
+
+    put1(f, key_of("p", "gone"), "1");
+    put1(f, key_of("p", "kept"), "1");
+    delete1(f, key_of("p", "gone"));
+    put1(f, key_of("p", "kept"), "2");
+    assert_int_equal(
+        storage_compact(&f->ctx, f->st, note_progress, &calls, &out), 0);
+    assert_int_equal(out.done, calls > 0);
+    assert_null(get1(f, key_of("p", "gone")));
+    assert_string_equal(get1(f, key_of("p", "kept")), "2");
+    f->ctx.may_wait = false; /* a loop is told so, unless nothing is to do */
+    assert_int_equal(
+        storage_compact(&f->ctx, f->st, note_progress, &calls, &out),
+        calls ? ERR_WOULD_BLOCK : 0);
+    f->ctx.may_wait = true;
+}
+
+static bool refuse(int done, int total, void *arg)
+{
+    return false;
+}
+
+static void compaction_can_be_stopped(void **state)
+{
+    struct fixture *f = *state;
+    struct storage_compaction out;
+    int rc;
+
+    put1(f, key_of("p", "kept"), "1");
+    rc = storage_compact(&f->ctx, f->st, refuse, NULL, &out);
+    assert_true(rc == 0 || rc == ERR_CANCELLED);
+    assert_false(out.done);
+    assert_string_equal(get1(f, key_of("p", "kept")), "1");
+}
+
 static void a_store_tells_its_name_and_figures(void **state)
 {
     struct fixture *f = *state;
@@ -571,4 +619,6 @@ CONTRACT_GROUP(contract_basic, CONTRACT_CASE(an_absent_key_is_not_found),
                CONTRACT_CASE(two_stores_know_nothing_of_each_other),
                CONTRACT_CASE(a_view_stays_as_the_store_was),
                CONTRACT_CASE(views_are_of_their_own_moments),
+               CONTRACT_CASE(compaction_keeps_every_row),
+               CONTRACT_CASE(compaction_can_be_stopped),
                CONTRACT_CASE(a_store_tells_its_name_and_figures));
