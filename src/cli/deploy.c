@@ -12,6 +12,7 @@
 #include "cli/datastore.h"
 #include "config/appyaml.h"
 #include "config/index_xml.h"
+#include "config/queue_xml.h"
 #include "config/queueyaml.h"
 #include "config/regex.h"
 #include "config/runtimes.h"
@@ -86,6 +87,16 @@ static int read_index_xml(struct deploy *d)
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
+/* And its queues, without a queue.yaml. */
+static int read_queue_xml(struct deploy *d)
+{
+    int rc = d->beside[1].p
+                 ? 0
+                 : queue_xml_load_app(&d->cli->ctx, d->dir, &d->beside[1]);
+
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
 static int read_beside(struct deploy *d)
 {
     int rc = 0;
@@ -103,6 +114,8 @@ static int read_beside(struct deploy *d)
         rc = queueyaml_parse(
             &d->cli->ctx, arena_printf(&d->cli->arena, "%s/queue.yaml", d->dir),
             d->beside[1], &(struct queueyaml){0});
+    if (rc == 0)
+        rc = read_queue_xml(d);
     return rc ? rc : read_index_xml(d);
 }
 

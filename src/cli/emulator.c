@@ -12,6 +12,7 @@
 #include "config/appyaml.h"
 #include "config/index_xml.h"
 #include "config/paths.h"
+#include "config/queue_xml.h"
 #include "config/regex.h"
 
 #include <errno.h>
@@ -39,6 +40,7 @@ struct emulator {
     const char *index_yaml; /* where it is or will be; or NULL */
     const char *war;        /* the folder with WEB-INF instead; or NULL */
     const char *queue_yaml; /* or NULL */
+    struct bytes queue_xml; /* what a war says instead, as YAML */
     const char *memcached, *server;  /* programs */
     pid_t memcached_pid, server_pid; /* 0: not running */
     int64_t memcached_since;
@@ -119,6 +121,16 @@ static int find_indexes(struct emulator *em, const char *dir)
     return rc;
 }
 
+/* A war without a queue.yaml keeps its queues in WEB-INF. */
+static int find_queue_xml(struct emulator *em, const char *dir)
+{
+    int rc = queue_xml_load_app(&em->cli->ctx, dir, &em->queue_xml);
+
+    if (rc == ERR_INVALID)
+        em->cli->exit = CLI_INVALID;
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
 static int find_app(struct emulator *em, const char *dir)
 {
     int rc;
@@ -128,7 +140,31 @@ static int find_app(struct emulator *em, const char *dir)
     if (!is_folder(dir))
         return cli_usage(em->cli, "%s is not a folder", dir);
     rc = find_indexes(em, dir);
-    return rc ? rc : find_yaml(em, dir, "queue.yaml", &em->queue_yaml);
+    if (rc == 0)
+        rc = find_yaml(em, dir, "queue.yaml", &em->queue_yaml);
+    return rc || em->queue_yaml ? rc : find_queue_xml(em, dir);
+}
+
+/* The server reads YAML alone. */
+static int write_queue_xml(struct emulator *em)
+{
+    struct cli *cli = em->cli;
+    const char *path = arena_printf(&cli->arena, "%s/queue.yaml", em->folder);
+    FILE *f;
+    bool good;
+
+    if (!em->queue_xml.p)
+        return 0;
+    f = fopen(path, "we");
+    good =
+        f && fwrite(em->queue_xml.p, 1, em->queue_xml.n, f) == em->queue_xml.n;
+    if (f && fclose(f) != 0)
+        good = false;
+    if (!good)
+        return ctx_err(&cli->ctx, ERR_IO, "cannot write %s: %s", path,
+                       strerror(errno));
+    em->queue_yaml = path;
+    return 0;
 }
 
 static int make_dirs(struct cli *cli, const char *path)
@@ -426,6 +462,8 @@ int cli_emulator(struct cli *cli)
     em.port_file = arena_printf(&cli->arena, "%s/port", em.folder);
     block_signals();
     rc = find_data(&em);
+    if (rc == 0)
+        rc = write_queue_xml(&em);
     if (rc == 0)
         rc = run(&em);
     if (em.server_pid)

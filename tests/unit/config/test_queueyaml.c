@@ -1,4 +1,5 @@
 /* queue.yaml: values, and what several values say together. */
+#include "config/queue_xml.h"
 #include "config/queueyaml.h"
 #include "test.h"
 
@@ -157,6 +158,80 @@ static void what_does_not_fit_is_named(void **state)
     }
 }
 
+/* ---- queue.xml ---- */
+
+static void xml_says_the_same(void **state)
+{
+    struct queueyaml y;
+    struct bytes yaml;
+
+    assert_int_equal(
+        queue_xml_parse(
+            &ctx, "queue.xml",
+            BYTES_LIT("<?xml version='1.0'?>\n"
+                      "<queue-entries>\n"
+                      "  <total-storage-limit>2K</total-storage-limit>\n"
+                      "  <queue>\n"
+                      "    <name>a</name>\n"
+                      "    <rate>5/s</rate>\n"
+                      "    <bucket-size>9</bucket-size>\n"
+                      "    <retry-parameters>\n"
+                      "      <task-retry-limit>3</task-retry-limit>\n"
+                      "      <max-doublings>0</max-doublings>\n"
+                      "    </retry-parameters>\n"
+                      "  </queue>\n"
+                      "  <queue>\n"
+                      "    <name>b</name>\n"
+                      "    <mode>pull</mode>\n"
+                      "    <acl>\n"
+                      "      <user-email>a@x</user-email>\n"
+                      "      <user-email>b@x</user-email>\n"
+                      "      <writer-email>c@x</writer-email>\n"
+                      "    </acl>\n"
+                      "  </queue>\n"
+                      "</queue-entries>\n"),
+            &yaml),
+        0);
+    assert_int_equal(queueyaml_parse(&ctx, "q", yaml, &y), 0);
+    assert_true(y.storage_limit == 2048 && y.n == 2);
+    assert_true(y.queues[0].per_second == 5 && y.queues[0].bucket_size == 9 &&
+                y.queues[0].retry.limit == 3 &&
+                y.queues[0].retry.has_doublings &&
+                y.queues[0].retry.max_doublings == 0);
+    assert_true(y.queues[1].pull && y.queues[1].n_users == 2 &&
+                y.queues[1].n_writers == 1);
+    assert_string_equal(y.queues[1].users[1], "b@x");
+}
+
+static const struct bad_case bad_xml[] = {
+    {"<queues/>", "queue.xml:1:1: The root is <queues>"},
+    {"<queue-entries>\n <queue><name>a</name><rate>x</rate></queue>\n"
+     "</queue-entries>",
+     "queue.xml:2:"},
+    {"<queue-entries><queue><name>a</name><name>b</name></queue>"
+     "</queue-entries>",
+     "<name> is there twice."},
+    {"<queue-entries><queue x='1'><name>a</name><mode>pull</mode></queue>"
+     "</queue-entries>",
+     "Unexpected attribute \"x\" of <queue>."},
+    {"<queue-entries><cue/></queue-entries>", "Unexpected attribute 'cue'"},
+};
+
+static void bad_xml_is_named(void **state)
+{
+    struct bytes yaml;
+
+    for (size_t i = 0; i < sizeof(bad_xml) / sizeof(bad_xml[0]); i++) {
+        ctx_err_clear(&ctx);
+        assert_int_equal(queue_xml_parse(&ctx, "queue.xml",
+                                         bytes_str(bad_xml[i].text), &yaml),
+                         ERR_INVALID);
+        if (!strstr(ctx.err.message, bad_xml[i].want))
+            fail_msg("wanted \"%s\"\n    in \"%s\"", bad_xml[i].want,
+                     ctx.err.message);
+    }
+}
+
 int main(void)
 {
 #define TEST(fn_) cmocka_unit_test_setup_teardown(fn_, setup, teardown)
@@ -167,6 +242,8 @@ int main(void)
         TEST(an_empty_file_has_no_queues),
         TEST(one_bound_moves_the_other_along),
         TEST(what_does_not_fit_is_named),
+        TEST(xml_says_the_same),
+        TEST(bad_xml_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
