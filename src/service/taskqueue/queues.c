@@ -13,8 +13,8 @@
 
 #include <math.h>
 
-/* Bounds of what UpdateQueue may say [doc], as queue.yaml's schema has them. */
-enum { RATE_MAX = 500, BUCKET_MAX = 500, CONCURRENT_MAX = 5000 };
+/* Bounds of what UpdateQueue may say; those of queue.yaml but for the rate. */
+enum { RATE_MAX = 1000000, BUCKET_MAX = 500, CONCURRENT_MAX = 5000 };
 
 /* ---- FetchQueues ---- */
 
