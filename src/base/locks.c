@@ -83,6 +83,14 @@ void lock_take(struct lock *l)
     pthread_mutex_lock(&l->mutex);
 }
 
+bool lock_try(struct lock *l)
+{
+    if (pthread_mutex_trylock(&l->mutex) != 0)
+        return false;
+    check_order(l);
+    return true;
+}
+
 void lock_drop(struct lock *l)
 {
     check_drop(l);

@@ -62,6 +62,9 @@ void lock_release(struct lock *l);
  */
 void lock_take(struct lock *l);
 
+/* Take it now; false when it would have to wait. */
+bool lock_try(struct lock *l);
+
 /* Let go; in any order, by the thread that took it. */
 void lock_drop(struct lock *l);
 

@@ -267,26 +267,6 @@ static int hold(struct ctx *ctx, struct txn_table *table, uint64_t handle,
     return rc;
 }
 
-int txn_enter(struct ctx *ctx, struct engine *e, uint64_t handle,
-              struct txn **out)
-{
-    struct txn *t;
-    int rc;
-
-    if (!ctx->may_wait)
-        return ERR_WOULD_BLOCK;
-    rc = hold(ctx, e->txns, handle, false, &t);
-    if (rc)
-        return rc;
-    lock_take(&t->lock);
-    if (t->finished) {
-        txn_leave(t);
-        return not_found(ctx, handle);
-    }
-    *out = t;
-    return 0;
-}
-
 static void unref(struct txn *t)
 {
     struct txn_table *table = t->engine->txns;
@@ -295,6 +275,29 @@ static void unref(struct txn *t)
     t->used = clock_mono();
     unref_locked(t);
     lock_drop(&table->lock);
+}
+
+int txn_enter(struct ctx *ctx, struct engine *e, uint64_t handle,
+              struct txn **out)
+{
+    struct txn *t;
+    int rc;
+
+    rc = hold(ctx, e->txns, handle, false, &t);
+    if (rc)
+        return rc;
+    if (ctx->may_wait) {
+        lock_take(&t->lock);
+    } else if (!lock_try(&t->lock)) {
+        unref(t);
+        return ERR_WOULD_BLOCK;
+    }
+    if (t->finished) {
+        txn_leave(t);
+        return not_found(ctx, handle);
+    }
+    *out = t;
+    return 0;
 }
 
 void txn_leave(struct txn *t)

@@ -13,8 +13,8 @@
  * part of its commit.
  *
  * A call works on a transaction between txn_enter() and txn_leave(); calls on
- * one transaction exclude each other.  All of them may wait: on a network loop
- * txn_enter() answers ERR_WOULD_BLOCK.
+ * one transaction exclude each other.  On a network loop txn_enter() answers
+ * ERR_WOULD_BLOCK when another is at work on it.
  *
  * Errors are those of the datastore: a changed group is ERR_CONFLICT with
  * "Concurrency exception." in ctx->err, everything else ERR_INVALID with its

@@ -38,8 +38,8 @@ static const struct rpc_service appscale = {
 
 static const struct rpc_method datastore_methods[] = {
     RPC_RAW("Get", datastore_get, RPC_INLINE | RPC_READ_ONLY),
-    RPC_RAW("Put", datastore_put, RPC_POOL),
-    RPC_RAW("Delete", datastore_delete, RPC_POOL),
+    RPC_RAW("Put", datastore_put, RPC_INLINE),
+    RPC_RAW("Delete", datastore_delete, RPC_INLINE),
     RPC_RAW("AllocateIds", datastore_allocate_ids, RPC_POOL),
     RPC_RAW("BeginTransaction", datastore_begin_transaction,
             RPC_INLINE | RPC_READ_ONLY),

@@ -13,6 +13,9 @@ struct write_request {
     struct bytes txn; /* p NULL: none */
 };
 
+/* A loop notes writes of a transaction of up to so many bytes itself. */
+enum { INLINE_MAX = 32 * 1024 };
+
 /* Count field `field`, find the transaction's; `name` is the message's. */
 static int scan_request(struct ctx *ctx, struct bytes in, uint32_t field,
                         uint32_t txn_field, const char *name,
@@ -29,6 +32,8 @@ static int scan_request(struct ctx *ctx, struct bytes in, uint32_t field,
     }
     if (r.bad)
         return datastore_malformed(ctx, name);
+    if (!ctx->may_wait && (!req->txn.p || in.n > INLINE_MAX))
+        return ERR_WOULD_BLOCK;
     if (n > DATASTORE_WRITES_MAX)
         return ctx_err(ctx, ERR_INVALID,
                        "cannot write more than %d entities in a single call",
@@ -143,8 +148,6 @@ int datastore_put(struct ctx *ctx, struct bytes in, struct buf *out)
     struct engine_cost cost = {0};
     int rc;
 
-    if (!ctx->may_wait)
-        return ERR_WOULD_BLOCK;
     rc = read_put(ctx, in, &req);
     if (rc == 0)
         rc = finish_entities(ctx, &req);
@@ -190,8 +193,6 @@ int datastore_delete(struct ctx *ctx, struct bytes in, struct buf *out)
     struct engine_cost cost = {0};
     int rc;
 
-    if (!ctx->may_wait)
-        return ERR_WOULD_BLOCK;
     rc = read_delete(ctx, in, &req);
     if (rc == 0)
         rc = apply(ctx, &req, &cost);
