@@ -491,7 +491,7 @@ static size_t row_cost(const struct index_row *row)
 {
     struct bytes p = row->key.partition;
 
-    if (row->value.n && (bytes_u8(row->value)[0] & INDEX_ROW_HIDDEN))
+    if (index_row_hidden(row->value))
         return 0;
     return bytes_u8(p)[p.n - 1] == KEY_PROPERTIES ? 2 : 1;
 }

@@ -145,6 +145,11 @@ static inline bool index_row_multi(struct bytes value)
     return value.n > 0 && (bytes_u8(value)[0] & INDEX_ROW_MULTI);
 }
 
+static inline bool index_row_hidden(struct bytes value)
+{
+    return value.n > 0 && (bytes_u8(value)[0] & INDEX_ROW_HIDDEN);
+}
+
 struct index_row {
     struct storage_key key;
     struct bytes value;

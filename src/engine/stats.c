@@ -240,7 +240,7 @@ static void index_row(struct ctx *ctx, struct counting *c,
         sums->composite_index_count++;
         return;
     }
-    if (table == KEY_PROPERTIES)
+    if (table == KEY_PROPERTIES && !index_row_hidden(row->value))
         property_row(ctx, c, key, row, types, n);
     sums->builtin_index_bytes += bytes;
     sums->builtin_index_count++;

@@ -168,6 +168,27 @@ ON_EACH_BACKEND(each_kind_of_statistics_has_its_entities)
     assert_false(stat(b, "west", "__Stat_Total__", "total_entity_usage").found);
 }
 
+/* Its rows take room, and it is nobody's property. */
+ON_EACH_BACKEND(the_hidden_property_is_in_no_statistics_of_properties)
+{
+    struct bytes value, ref;
+    struct key key;
+    int64_t id = 1;
+
+    do {
+        ref = make_ref(&b->arena, {"Dot", id++});
+        key = bed_key(b, ref);
+    } while (!index_scatter(&b->arena, &key, &value));
+    bed_put(b, ref, 1);
+    bed_ok(b, engine_start(&b->ctx, b->engine));
+    run(b, 0);
+    assert_int_equal(summary(b).total.builtin_index_count, 3);
+    assert_true(stat(b, "", "__Stat_PropertyName_Kind__", "n_Dot").found);
+    assert_false(
+        stat(b, "", "__Stat_PropertyName_Kind__", "__scatter___Dot").found);
+    assert_false(stat(b, "", "__Stat_PropertyType__", "String").found);
+}
+
 ON_EACH_BACKEND(what_is_gone_leaves_the_statistics)
 {
     fill(b);
@@ -280,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_entity_and_row_is_counted_once),
         cmocka_unit_test(each_kind_of_statistics_has_its_entities),
+        cmocka_unit_test(the_hidden_property_is_in_no_statistics_of_properties),
         cmocka_unit_test(what_is_gone_leaves_the_statistics),
         cmocka_unit_test(a_run_that_fails_changes_nothing),
         cmocka_unit_test(statistics_of_nothing_are_a_total_of_zero),
