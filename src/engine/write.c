@@ -137,9 +137,13 @@ void write_plan_group(struct ctx *ctx, struct write_plan *plan,
     uint8_t *value = arena_alloc(ctx->arena, 8);
 
     put_be64(value, (uint64_t)version);
-    if (!key_untracked(key))
-        storage_batch_put(&plan->batch, write_group_key(ctx->arena, key),
-                          BYTES(value, 8));
+    if (!key_untracked(key)) {
+        struct storage_key row = write_group_key(ctx->arena, key);
+
+        /* Who drew an earlier number may come later: he draws again. */
+        storage_batch_require_below(&plan->batch, row, BYTES(value, 8));
+        storage_batch_put(&plan->batch, row, BYTES(value, 8));
+    }
     if (!app_space_known(e, engine_app(e, key->app), key->space))
         storage_batch_put(&plan->batch,
                           app_space_key(ctx->arena, key->app, key->space),

@@ -1,7 +1,7 @@
 /*
  * batch - what a commit is made of, gathered in an arena.
  */
-#include "storage/storage.h"
+#include "storage/storage_backend.h"
 
 enum { BATCH_MIN = 16 };
 
@@ -39,6 +39,26 @@ void storage_batch_require_absent(struct storage_batch *b,
                                   struct storage_key key)
 {
     add_cond(b, (struct storage_cond){.key = key, .absent = true});
+}
+
+void storage_batch_require_below(struct storage_batch *b,
+                                 struct storage_key key, struct bytes value)
+{
+    add_cond(b, (struct storage_cond){
+                    .key = key,
+                    .below = true,
+                    .value = value,
+                });
+}
+
+bool storage_cond_holds(const struct storage_cond *c,
+                        const struct storage_value *v)
+{
+    if (c->absent)
+        return !v->found;
+    if (c->below)
+        return !v->found || bytes_cmp(v->value, c->value) < 0;
+    return v->found && bytes_eq(v->value, c->value);
 }
 
 void storage_batch_require_same(struct storage_batch *b, struct storage_key key,

@@ -130,6 +130,8 @@ struct storage_range storage_range_after(struct arena *a,
 struct storage_cond {
     struct storage_key key;
     bool absent;        /* the key must not exist */
+    bool below;         /* must not exist, or have a value that sorts before
+                           `value` */
     struct bytes value; /* else: must exist with exactly this value */
 };
 
@@ -159,6 +161,12 @@ void storage_batch_require(struct storage_batch *b, struct storage_key key,
 /* Condition: the key does not exist. */
 void storage_batch_require_absent(struct storage_batch *b,
                                   struct storage_key key);
+
+/* Condition: the key does not exist, or its value sorts before `value`, which
+ * is written over it: it grows, whoever commits first. */
+void storage_batch_require_below(struct storage_batch *b,
+                                 struct storage_key key, struct bytes value);
+
 /* What storage_get() said of the key must still be true. */
 void storage_batch_require_same(struct storage_batch *b, struct storage_key key,
                                 const struct storage_value *seen);

@@ -57,6 +57,10 @@ struct storage_backend {
     void (*close)(struct storage *st);
 };
 
+/* Whether a condition holds of what its key has. */
+bool storage_cond_holds(const struct storage_cond *c,
+                        const struct storage_value *v);
+
 struct storage {
     const struct storage_backend *backend;
     bool durable; /* a commit survives kill -9; set by open */

@@ -294,6 +294,7 @@ struct cond_case {
     const char *row;
     const char *value; /* NULL: must be absent */
     bool holds;
+    bool below;
 };
 
 /* Of a store in which "there" is "v" and "empty" is "". */
@@ -308,11 +309,21 @@ static const struct cond_case cond_cases[] = {
     {"an empty value of what is not there", "gone", "", false},
     {"the empty value", "empty", "", true},
     {"absence of an empty value", "empty", NULL, false},
+    {"less than a larger value", "there", "w", true, true},
+    {"less than a longer value", "there", "vv", true, true},
+    {"less than itself", "there", "v", false, true},
+    {"less than a smaller value", "there", "u", false, true},
+    {"less than nothing", "empty", "", false, true},
+    {"an empty value, less than any", "empty", "a", true, true},
+    {"less than anything where nothing is", "gone", "", true, true},
 };
 
 static void require(struct storage_batch *b, const struct cond_case *c)
 {
-    if (c->value)
+    if (c->below)
+        storage_batch_require_below(b, key_of("p", c->row),
+                                    bytes_str(c->value));
+    else if (c->value)
         storage_batch_require(b, key_of("p", c->row), bytes_str(c->value));
     else
         storage_batch_require_absent(b, key_of("p", c->row));

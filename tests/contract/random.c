@@ -123,6 +123,8 @@ static void add_conds(struct run *r, struct storage_batch *b)
         storage_batch_require_absent(b, some_key(r));
     if (rng_below(&r->rng, 8) == 0)
         storage_batch_require(b, some_key(r), some_value(r));
+    if (rng_below(&r->rng, 8) == 0)
+        storage_batch_require_below(b, some_key(r), some_value(r));
 }
 
 static void add_writes(struct run *r, struct storage_batch *b)
@@ -142,6 +144,8 @@ static bool cond_holds(struct run *r, const struct storage_cond *c)
     struct storage_value v;
 
     assert_int_equal(storage_get(r->ctx, r->ref, &c->key, 1, &v), 0);
+    if (c->below)
+        return !v.found || bytes_cmp(v.value, c->value) < 0;
     return c->absent ? !v.found : v.found && bytes_eq(v.value, c->value);
 }
 

@@ -230,7 +230,7 @@ static int check_conds(struct ctx *ctx, struct dhash *d,
         struct storage_value v;
 
         rc = dhash_read(ctx, d, c->key, &scratch, &v);
-        holds = c->absent ? !v.found : v.found && bytes_eq(v.value, c->value);
+        holds = rc == 0 && storage_cond_holds(c, &v);
         if (rc == 0 && !holds)
             *failed = i;
         arena_reset(&scratch);

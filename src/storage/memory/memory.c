@@ -120,10 +120,12 @@ static int memory_scan(struct ctx *ctx, struct storage *st,
 static bool cond_holds(const struct list *rows, const struct storage_cond *c)
 {
     const struct list_node *x = list_find(rows, c->key);
+    struct storage_value v = {
+        .found = x != NULL,
+        .value = x ? x->value : BYTES_NONE,
+    };
 
-    if (c->absent)
-        return !x;
-    return x && bytes_eq(x->value, c->value);
+    return storage_cond_holds(c, &v);
 }
 
 static int check_conds(const struct list *rows, const struct storage_batch *b,

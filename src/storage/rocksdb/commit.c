@@ -43,13 +43,6 @@ static int hold_keys(struct ctx *ctx, struct rocks *r,
     return key_locks_take(ctx, &r->keys, all, n, set);
 }
 
-static bool holds(const struct storage_cond *c, const struct storage_value *v)
-{
-    if (c->absent)
-        return !v->found;
-    return v->found && bytes_eq(v->value, c->value);
-}
-
 static int check_conds(struct ctx *ctx, struct rocks *r,
                        const struct storage_batch *b, const uint64_t *hashes,
                        size_t *failed)
@@ -60,7 +53,7 @@ static int check_conds(struct ctx *ctx, struct rocks *r,
 
         if (rc != 0)
             return rc;
-        if (!holds(&b->conds[i], &v)) {
+        if (!storage_cond_holds(&b->conds[i], &v)) {
             *failed = i;
             __atomic_fetch_add(&r->conflicts, 1, __ATOMIC_RELAXED);
             return ERR_CONFLICT;

@@ -1,6 +1,7 @@
 #include "bed.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 ON_EACH_BACKEND(what_is_put_can_be_got_and_deleted)
 {
@@ -432,6 +433,45 @@ ON_EACH_BACKEND(writers_of_one_entity_leave_no_stray_index_rows)
     assert_int_equal(bed_rows(b, KEY_KINDS), SHARED);
 }
 
+/* Enough of them that one who drew an earlier version comes later. */
+enum { RIVALS = 16, CHILDREN = 200 };
+
+/* Own entities of one group, which has to be at least as new as each. */
+static void *put_child(void *arg)
+{
+    static _Atomic int64_t next_id = 1;
+    struct bed *b = arg;
+
+    for (int i = 0; i < CHILDREN; i++) {
+        struct bed own = *b;
+        struct bytes root;
+        int64_t version, id = atomic_fetch_add(&next_id, 1);
+
+        own.arena = (struct arena)ARENA_INIT;
+        ctx_init(&own.ctx, &own.arena);
+        own.ctx.app = b->ctx.app;
+        version = bed_put(&own, make_ref(&own.arena, {"P", 1}, {"K", id}), i);
+        root = make_ref(&own.arena, {"P", 1}, {"__entity_group__", 1});
+        if (bed_value(bed_get(&own, NULL, root)) < version)
+            return b;
+        arena_release(&own.arena);
+    }
+    return NULL;
+}
+
+ON_EACH_BACKEND(r_the_version_of_a_group_never_goes_back)
+{
+    pthread_t threads[RIVALS];
+    void *wrong[RIVALS];
+
+    for (int i = 0; i < RIVALS; i++)
+        pthread_create(&threads[i], NULL, put_child, b);
+    for (int i = 0; i < RIVALS; i++)
+        pthread_join(threads[i], &wrong[i]);
+    for (int i = 0; i < RIVALS; i++)
+        assert_null(wrong[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +497,7 @@ int main(void)
         cmocka_unit_test(an_unfinished_index_is_built_after_a_restart),
         cmocka_unit_test(an_index_can_be_waited_for),
         cmocka_unit_test(writers_of_one_entity_leave_no_stray_index_rows),
+        cmocka_unit_test(r_the_version_of_a_group_never_goes_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
