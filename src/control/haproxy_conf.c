@@ -161,6 +161,7 @@ static void add_platform_frontend(const struct control *ctl, struct buf *out)
     buf_printf(out,
                "frontend platform\n"
                "    bind unix@%s mode 600\n"
+               "    timeout client 86400s\n"
                "    stick-table type string len %d size 20k expire 25h "
                "store http_req_cnt,gpt0\n"
                "    http-request track-sc0 req.hdr(X-Appscale-Run) if "

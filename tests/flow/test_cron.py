@@ -374,6 +374,21 @@ def test_an_attempt_has_a_deadline(shared):
     open(os.path.join(shared.root, 'go'), 'w').close()
 
 
+def test_an_attempt_may_take_longer_than_other_requests(tmp_path, cache):
+    machine = Machine(tmp_path / 'root', cache, request_seconds=1)
+    try:
+        cron = Cron(machine)
+        cron.jobs('cron:\n- url: /slow\n  schedule: every 24 hours\n'
+                  '  attempt_deadline: 60s\n')
+        name = cron.run()
+        cron.wait(lambda: cron.runs('/slow'))
+        time.sleep(3)               # haproxy would have given up
+        open(os.path.join(cron.root, 'go'), 'w').close()
+        assert cron.ended(name)['lastRun']['outcome'] == 'SUCCEEDED'
+    finally:
+        machine.erase()
+
+
 def test_targets_name_services_and_versions(cron):
     cron.deploy('two', service='worker')
     cron.jobs('cron:\n'
