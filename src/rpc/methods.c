@@ -10,6 +10,7 @@
 #include "service/memcache/memcache.h"
 #include "service/modules/modules.h"
 #include "service/platform/platform.h"
+#include "service/taskqueue/admin.h"
 #include "service/taskqueue/taskqueue.h"
 #include "service/user/user.h"
 
@@ -112,6 +113,15 @@ static const struct rpc_method platform_methods[] = {
     PLATFORM("SetReadOnly", platform_set_read_only, SetReadOnlyRequest, Void),
     PLATFORM("GetReadOnly", platform_get_read_only, Void, GetReadOnlyResponse),
     PLATFORM("SetQueues", platform_set_queues, SetQueuesRequest, Void),
+    PLATFORM("ListQueues", taskqueue_admin_queues, ListQueuesRequest,
+             ListQueuesResponse),
+    PLATFORM("PauseQueue", taskqueue_admin_pause, PauseQueueRequest, Void),
+    PLATFORM("PurgeQueue", taskqueue_admin_purge, PurgeQueueRequest, Void),
+    PLATFORM("ListTasks", taskqueue_admin_tasks, ListTasksRequest,
+             ListTasksResponse),
+    PLATFORM("GetTask", taskqueue_admin_task, TaskRequest, Task),
+    PLATFORM("RunTask", taskqueue_admin_run, TaskRequest, Void),
+    PLATFORM("DeleteTask", taskqueue_admin_delete, TaskRequest, Void),
     PLATFORM("StartJob", platform_start_job, StartJobRequest, StartJobResponse),
     PLATFORM("GetJob", platform_get_job, GetJobRequest, GetJobResponse),
     PLATFORM("DatastoreStats", platform_datastore_stats, DatastoreStatsRequest,

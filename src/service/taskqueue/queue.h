@@ -199,6 +199,14 @@ void queue_count_run(struct taskqueue *tq, struct queue *q, int64_t now);
 void queue_recent(struct taskqueue *tq, struct queue *q, int64_t now,
                   int64_t *minute, int64_t *hour);
 
+/* The ETA of the first task that is there; -1 when there is none (queues.c). */
+int queue_oldest(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
+                 int64_t *eta);
+
+/* Dispatches a second as of now: the definition's rate, or what the dispatcher
+ * has lowered it to; 0 while it is paused (queues.c). */
+double queue_enforced_rate(const struct queue *q, const struct queue_def *def);
+
 /*
  * A row will be put at `at`; *store says that the mark on disk lies behind it
  * (the clock was set back) and has to be lowered in the same commit, with

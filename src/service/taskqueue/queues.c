@@ -109,9 +109,8 @@ int taskqueue_fetch_queues(
 
 /* ---- FetchQueueStats ---- */
 
-/* The ETA of the first task; -1 when there is none. */
-static int oldest(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
-                  int64_t *eta)
+int queue_oldest(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
+                 int64_t *eta)
 {
     enum { ROWS = 20 };
     const struct queue_def *def = queue_def(ctx, tq, q);
@@ -150,7 +149,7 @@ static int oldest(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
     return rc;
 }
 
-static double enforced_rate(const struct queue *q, const struct queue_def *def)
+double queue_enforced_rate(const struct queue *q, const struct queue_def *def)
 {
     uint64_t bits = atomic_load(&q->enforced);
     double rate;
@@ -171,7 +170,7 @@ tell_stats(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
     const struct queue_def *def = queue_def(ctx, tq, q);
     struct taskqueue_TaskQueueScannerQueueInfo *info;
     int64_t tasks = queue_tasks(q), eta, minute, hour;
-    int rc = oldest(ctx, tq, q, &eta);
+    int rc = queue_oldest(ctx, tq, q, &eta);
 
     if (rc)
         return rc;
@@ -183,7 +182,7 @@ tell_stats(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
     INFO_(set_executed_last_hour)(info, hour);
     INFO_(set_sampling_duration_seconds)(info, 3600);
     INFO_(set_requests_in_flight)(info, (int32_t)atomic_load(&q->in_flight));
-    INFO_(set_enforced_rate)(info, enforced_rate(q, def));
+    INFO_(set_enforced_rate)(info, queue_enforced_rate(q, def));
     return 0;
 }
 
