@@ -88,7 +88,8 @@ int admin_number(struct admin_call *c, const char *name, int64_t none,
 
 /* ---- the router ---- */
 
-/* Match "/v1/apps/x" against "/v1/apps/" with a star for a word. */
+/* Match "/v1/apps/x" against "/v1/apps/" with a star for a word; a ':' ends a
+ * word, as in ".../queues/q:pause" (inside of one it comes as %3A). */
 static bool path_matches(struct admin_call *c, const char *pattern)
 {
     struct bytes path = c->x->req.path;
@@ -103,7 +104,7 @@ static bool path_matches(struct admin_call *c, const char *pattern)
                 return false;
             continue;
         }
-        while (p < end && *p != '/')
+        while (p < end && *p != '/' && *p != ':')
             p++;
         c->words[n++] =
             arena_cstr(c->ctx.arena,

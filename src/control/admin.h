@@ -26,7 +26,7 @@ struct admin_call {
  */
 typedef int admin_fn(struct admin_call *c);
 
-/* One row of the API; '*' in the path is one word. */
+/* One row of the API; '*' in the path is one word, up to a '/' or ':'. */
 struct admin_route {
     const char *method, *path;
     admin_fn *fn;
