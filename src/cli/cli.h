@@ -56,7 +56,9 @@ struct cli_command {
 extern const struct cli_command cli_commands[];
 extern const struct cli_command cli_cron_commands[];      /* cron.c */
 extern const struct cli_command cli_datastore_commands[]; /* datastore.c */
+extern const struct cli_command cli_queues_commands[];    /* queues.c */
 extern const struct cli_command cli_storage_commands[];   /* storage.c */
+extern const struct cli_command cli_tasks_commands[];     /* tasks.c */
 
 /* The whole program: what main() returns. */
 int cli_main(int argc, char **argv);

@@ -167,6 +167,18 @@ const struct cli_command cli_commands[] = {
         .max_operands = 1,
     },
     {
+        .name = "queues",
+        .operands = "COMMAND",
+        .sentence = "Show the task queues of applications, pause, purge them",
+        .commands = cli_queues_commands,
+    },
+    {
+        .name = "tasks",
+        .operands = "COMMAND",
+        .sentence = "Show the tasks of a queue; run or delete one",
+        .commands = cli_tasks_commands,
+    },
+    {
         .name = "storage",
         .operands = "COMMAND",
         .sentence = "Name the storage backends, and try one",

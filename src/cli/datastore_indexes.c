@@ -124,8 +124,8 @@ static void print_all(struct cli *cli, json_t *all)
     t->a = &cli->arena;
     t->columns = 5;
     memcpy(t->head,
-           (const char *[]){"PROJECT", "INDEX", "STATE", "ENTRIES",
-                            "IN INDEX.YAML"},
+           (const char *[TABLE_COLUMNS]){"PROJECT", "INDEX", "STATE", "ENTRIES",
+                                         "IN INDEX.YAML"},
            5 * sizeof(t->head[0]));
     json_object_foreach(all, project, answer)
     {

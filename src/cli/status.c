@@ -45,10 +45,10 @@ static void print_processes(struct cli *cli, const json_t *status)
 
     t->a = &cli->arena;
     t->columns = 6;
-    memcpy(
-        t->head,
-        (const char *[]){"PROCESS", "STATE", "PID", "UP", "RESTARTS", "MEMORY"},
-        sizeof(t->head));
+    memcpy(t->head,
+           (const char *[TABLE_COLUMNS]){"PROCESS", "STATE", "PID", "UP",
+                                         "RESTARTS", "MEMORY"},
+           sizeof(t->head));
     json_array_foreach(json_object_get(status, "processes"), i, p)
     {
         const char **row = t->cell[t->rows];
@@ -111,10 +111,10 @@ static void print_apps(struct cli *cli, const json_t *status)
 
     t->a = &cli->arena;
     t->columns = 5;
-    memcpy(
-        t->head,
-        (const char *[]){"PROJECT", "SERVICE", "VERSION", "INSTANCES", "URL"},
-        5 * sizeof(*t->head));
+    memcpy(t->head,
+           (const char *[TABLE_COLUMNS]){"PROJECT", "SERVICE", "VERSION",
+                                         "INSTANCES", "URL"},
+           5 * sizeof(*t->head));
     json_array_foreach(json_object_get(status, "apps"), i, app)
         add_services(t, app);
     if (t->rows)

@@ -6,7 +6,7 @@
 
 #include "cli/cli.h"
 
-enum { TABLE_COLUMNS = 6, TABLE_ROWS = 512 };
+enum { TABLE_COLUMNS = 8, TABLE_ROWS = 512 };
 
 /* Filled in by whoever prints it; rows past TABLE_ROWS have no room. */
 struct table {

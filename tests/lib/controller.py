@@ -57,6 +57,11 @@ class FakeController:
         self.uploads, self.users, self.operations = {}, {}, {}
         self.cron, self.cron_files = {}, {}  # project: what GET answers, sent
         self.cron_result = None     # what a run of a job comes to
+        self.queues, self.tasks, self.ran = {}, {}, []   # P: [], P/Q: []
+        self.drains = False         # attempts under way end one by one
+        self.resumed = 'RUNNING'    # what :resume comes to
+        self.empty_pages = False    # as of a queue with purged tasks
+        self.task_result = None     # the status of a task's next attempt
         self.logs = {'controller': ['one', 'two', 'three']}
         self.fail = {}              # "METHOD /path": (status, message)
         self.statistics, self.worked = {}, {}
@@ -186,6 +191,83 @@ class FakeController:
         job['run'] = {'name': 'f' * 32}
         return 200, dict(job)
 
+    # A page of a list; the token is where the next one begins.
+    def _page(self, name, items, query):
+        at = int(query.get('pageToken', '0').rstrip('e'))
+        if self.empty_pages and not query.get('pageToken', 'e').endswith('e'):
+            return 200, {name: [], 'nextPageToken': f'{at}e'}
+        end = at + int(query.get('pageSize', 100))
+        answer = {name: items[at:end]}
+        if end < len(items):
+            answer['nextPageToken'] = str(end)
+        return 200, answer
+
+    def _queue(self, project, name):
+        return next((q for q in self.queues.get(project, [])
+                     if q['id'] == name), None)
+
+    def get_queues(self, query, body, project):
+        if project not in self.apps:
+            return error(404, f'There is no project {project}.')
+        return self._page('queues', self.queues[project], query)
+
+    def get_queue(self, query, body, project, name):
+        queue = self._queue(project, name)
+        if queue is None:
+            return error(404, f'There is no queue {name}.')
+        running = queue['stats']['concurrentDispatchesCount']
+        if self.drains and running:
+            queue['stats']['concurrentDispatchesCount'] = running - 1
+        return 200, queue
+
+    def change_queue(self, query, body, project, name, verb):
+        queue = self._queue(project, name)
+        if queue is None:
+            return error(404, f'There is no queue {name}.')
+        if verb == 'purge':
+            self.tasks[f'{project}/{name}'] = []
+        else:
+            queue['state'] = 'PAUSED' if verb == 'pause' else self.resumed
+        return 200, queue
+
+    def get_tasks(self, query, body, project, name):
+        if self._queue(project, name) is None:
+            return error(404, f'There is no queue {name}.')
+        return self._page('tasks', self.tasks.get(f'{project}/{name}', []),
+                          query)
+
+    def _task(self, project, queue, name):
+        return next((t for t in self.tasks.get(f'{project}/{queue}', [])
+                     if t['id'] == name), None)
+
+    # The second look at a task that runs finds what came of it.
+    def get_task(self, query, body, project, queue, name):
+        task = self._task(project, queue, name)
+        if task is None:
+            return error(404, f'There is no task {name}.')
+        answer = dict(task)
+        if f'{project}/{queue}/{name}' in self.ran and self.task_result:
+            if self.task_result == 200:
+                self.tasks[f'{project}/{queue}'].remove(task)
+            else:
+                task['lastAttempt'] = {
+                    'dispatchTime': '2026-01-14T10:00:05.000Z',
+                    'httpStatus': self.task_result}
+        return 200, answer
+
+    def run_task(self, query, body, project, queue, name):
+        if self._task(project, queue, name) is None:
+            return error(404, f'There is no task {name}.')
+        self.ran.append(f'{project}/{queue}/{name}')
+        return 200, {}
+
+    def delete_task(self, query, body, project, queue, name):
+        task = self._task(project, queue, name)
+        if task is None:
+            return error(404, f'There is no task {name}.')
+        self.tasks[f'{project}/{queue}'].remove(task)
+        return 200, {}
+
     def post_version(self, query, body, project, service):
         version = json.loads(body)
         upload = version['deployment']['zip']['sourceUrl']
@@ -279,6 +361,18 @@ ROUTES = [
     ('PUT', r'/v1/apps/([^/]+)/cron', FakeController.put_cron),
     ('GET', r'/v1/apps/([^/]+)/cron/([^/]+)', FakeController.get_job),
     ('POST', r'/v1/apps/([^/]+)/cron/([^/]+)/run', FakeController.run_job),
+    ('GET', r'/v1/apps/([^/]+)/queues', FakeController.get_queues),
+    ('GET', r'/v1/apps/([^/]+)/queues/([^/:]+)', FakeController.get_queue),
+    ('POST', r'/v1/apps/([^/]+)/queues/([^/:]+):(pause|resume|purge)',
+     FakeController.change_queue),
+    ('GET', r'/v1/apps/([^/]+)/queues/([^/]+)/tasks',
+     FakeController.get_tasks),
+    ('GET', r'/v1/apps/([^/]+)/queues/([^/]+)/tasks/([^/:]+)',
+     FakeController.get_task),
+    ('POST', r'/v1/apps/([^/]+)/queues/([^/]+)/tasks/([^/:]+):run',
+     FakeController.run_task),
+    ('DELETE', r'/v1/apps/([^/]+)/queues/([^/]+)/tasks/([^/:]+)',
+     FakeController.delete_task),
     ('POST', r'/v1/apps/([^/]+)/services/([^/]+)/versions',
      FakeController.post_version),
     ('GET', r'/v1/(apps/[^/]+/operations/[^/]+)',
