@@ -1,4 +1,5 @@
 """Push tasks on their way: an emulator that sends them to an app of ours."""
+import itertools
 import os
 import shutil
 import threading
@@ -13,18 +14,25 @@ from lib import paths, rpc, sdk
 from lib.emulator import Emulator, REFERENCE
 from lib.taskapp import Hang, TaskApp
 
+names = (f'd-{time.time_ns()}-{i}' for i in itertools.count())
 pytestmark = pytest.mark.skipif(
     REFERENCE, reason="Google's stub sends nothing by itself")
 
 
 @pytest.fixture(scope='module')
-def served(tmp_path_factory):
-    """An emulator with the queues of tasks.yaml, and the app it sends to."""
+def appdir(tmp_path_factory):
+    """A folder with the queues of tasks.yaml."""
     folder = tmp_path_factory.mktemp('app')
     shutil.copy(os.path.join(paths.ROOT, 'tests/sdk/app/tasks.yaml'),
                 folder / 'queue.yaml')
+    return str(folder)
+
+
+@pytest.fixture(scope='module')
+def served(appdir):
+    """An emulator with those queues, and the app it sends to."""
     with TaskApp() as app, Emulator(
-            project=sdk.PROJECT, appdir=str(folder), options=['--app-url', app.url]) as emu:
+            project=sdk.PROJECT, appdir=appdir, options=['--app-url', app.url]) as emu:
         yield emu, app
         assert emu.stop() == 0, emu.output()
 
@@ -332,11 +340,11 @@ def test_a_task_of_a_transaction_runs_after_the_commit(app):
 # ---- kills ----
 
 @pytest.fixture
-def own(tmp_path):
+def own(tmp_path, appdir):
     """An emulator and an app for one test, which kills."""
     before = dict(os.environ)
     with TaskApp() as app, Emulator(
-            project=sdk.PROJECT, data=str(tmp_path / 'data'),
+            project=sdk.PROJECT, data=str(tmp_path / 'data'), appdir=appdir,
             options=['--app-url', app.url]) as emu:
         sdk.connect(emu.host, emu.port)
         yield emu, app
@@ -345,17 +353,28 @@ def own(tmp_path):
 
 
 def test_a_task_runs_again_when_the_server_is_killed_meanwhile(own):
+    """Each time with another retry count: libraries drop one they know."""
     emu, app = own
     release = threading.Event()
     app.answer = lambda r: 200 if release.is_set() else Hang()
     name = taskqueue.add(url='/long').name
-    app.wait(1)
-    emu.kill9()
-    release.set()
-    emu.restart()
-    assert [r.name for r in app.wait(2)] == [name, name]
+    waiting = taskqueue.add(url='/later', countdown=3600).name
+    for kills in (1, 2):
+        app.wait(kills)
+        emu.kill9()
+        if kills == 2:
+            release.set()
+        emu.restart()
+    requests = app.wait(3)
+    assert [r.name for r in requests] == [name] * 3
+    assert [r['TaskRetryCount'] for r in requests] == ['0', '1', '2']
+    assert [r['TaskExecutionCount'] for r in requests] == ['0'] * 3
     sdk.connect(emu.host, emu.port)
-    until(lambda: taskqueue.Queue().fetch_statistics().tasks == 0)
+    until(lambda: taskqueue.Queue().fetch_statistics().tasks == 1)
+    client = rpc.Client(emu.host, emu.port)
+    call(client, 'ForceRun', queue_name=b'default', task_name=waiting.encode())
+    client.close()
+    assert app.wait(4)[3]['TaskRetryCount'] == '0'
 
 
 def test_what_was_acknowledged_does_not_run_again(own):
@@ -400,5 +419,65 @@ def test_a_failed_write_of_an_outcome_is_made_good(tmp_path):
         until(lambda: taskqueue.Queue().fetch_statistics().tasks == 0)
         assert len(app.requests) == 1
         assert 'taskqueue.outcome.failed' in emu.output()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_kills_at_random_lose_nothing_and_repeat_nothing_done(
+        tmp_path, appdir):
+    """Tasks are added and run while the server is killed again and again.
+
+    Whatever was acknowledged runs; what the app answered runs again only when
+    the server died before it could write that down.
+    """
+    before = dict(os.environ)
+    rounds, added, killed = 6, set(), []
+    with TaskApp() as app, Emulator(
+            project=sdk.PROJECT, data=str(tmp_path / 'data'), appdir=appdir,
+            options=['--app-url', app.url]) as emu:
+        app.answer = lambda r: 500 if hash(r.name) % 5 == 0 and \
+            r.retries == 0 else 200
+        for n in range(rounds):
+            sdk.connect(emu.host, emu.port)
+            stop = threading.Event()
+
+            def add():
+                sdk.use_ticket()
+                while not stop.is_set():
+                    name = next(names)
+                    try:
+                        taskqueue.add(url='/x', name=name, retry_options=
+                                      taskqueue.TaskRetryOptions(
+                                          min_backoff_seconds=0.01))
+                        added.add(name)
+                    except Exception:  # the server was killed meanwhile
+                        return
+
+            adders = [threading.Thread(target=add) for _ in range(4)]
+            for t in adders:
+                t.start()
+            app.wait(40 * (n + 1))
+            emu.kill9()
+            killed.append(time.time())
+            stop.set()
+            for t in adders:
+                t.join()
+            emu.restart()
+        sdk.connect(emu.host, emu.port)
+        until(lambda: taskqueue.Queue().fetch_statistics().tasks == 0, 60)
+        done = {}
+        for r in app.requests:
+            if hash(r.name) % 5 or r.retries:
+                done.setdefault(r.name, []).append(r)
+        assert added <= set(done)
+        # Each server has ids of its own; the first one's come first.
+        servers = list(dict.fromkeys(
+            r['Request-Log-Id'][:16] for r in app.requests))
+        assert len(servers) == rounds + 1
+        for name, runs in done.items():
+            by = [servers.index(r['Request-Log-Id'][:16]) for r in runs]
+            assert len(by) == len(set(by)), (name, by)
+            for r, server in list(zip(runs, by))[:-1]:
+                assert r.time > killed[server] - 1, (name, by)
     os.environ.clear()
     os.environ.update(before)

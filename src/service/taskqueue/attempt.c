@@ -160,7 +160,8 @@ static void add_task_headers(struct buf *out, const struct attempt *a)
 
     add(out, "X-AppEngine-QueueName", a->queue);
     add(out, "X-AppEngine-TaskName", t->name);
-    add_number(out, "X-AppEngine-TaskRetryCount", t->retries);
+    add_number(out, "X-AppEngine-TaskRetryCount",
+               (int64_t)t->retries + t->cuts);
     add_number(out, "X-AppEngine-TaskExecutionCount", t->executions);
     buf_printf(out, "X-AppEngine-TaskETA: %" PRId64 ".%06d\r\n",
                t->eta / CLOCK_SEC, (int)(t->eta % CLOCK_SEC));

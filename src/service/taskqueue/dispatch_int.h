@@ -87,13 +87,23 @@ struct dispatch_queue {
     bool dirty;       /* to be pumped */
     struct buf again; /* the scan under way may have passed this row by */
     bool low_moves;   /* the scan may move the low-water mark */
+    int64_t through;  /* tasks up to this place may start: it is on the disk */
+    bool advancing;   /* a later one is on its way there */
+    bool recovering;  /* what may have been started before is being marked */
     struct dispatch_task *over; /* to be forgotten behind the scan, by `next` */
     int64_t pause_until;        /* clock_mono(): a scan failed */
 };
 
-/* A scan on its way to the store and back. */
+enum dispatch_job {
+    JOB_SCAN,    /* tasks from `from` up to `until` */
+    JOB_ADVANCE, /* write that tasks up to `until` may start */
+    JOB_RECOVER, /* count a cut for every task up to `until` */
+};
+
+/* A scan, or what else a queue wants of the store, on its way and back. */
 struct dispatch_scan {
     struct dispatch_scan *next;
+    enum dispatch_job job;
     struct dispatch_queue *dq;
     struct buf from; /* a row by ETA */
     int64_t until;   /* rows up to this place */

@@ -18,6 +18,7 @@
 
 #define WAKE_MOST  (10 * CLOCK_SEC) /* the calendar may be set meanwhile */
 #define SCAN_AGAIN (1 * CLOCK_SEC)  /* after a scan that failed */
+#define AHEAD      (2 * CLOCK_SEC)  /* of starts that are written down */
 
 /* ---- what is known ---- */
 
@@ -193,7 +194,7 @@ void dispatch_queue_offer(struct dispatch_queue *dq, struct dispatch_task *t)
         dispatch_task_free(t);
         return;
     }
-    if (!dq->more && dq->ready.n < DISPATCH_READY_MAX &&
+    if (!dq->queue->started && !dq->more && dq->ready.n < DISPATCH_READY_MAX &&
         dq->d->bytes < DISPATCH_BYTES) {
         make_ready(dq, t);
         return;
@@ -218,15 +219,24 @@ void dispatch_queue_forget(struct dispatch_queue *dq, struct dispatch_task *t)
 
 /* ---- scans ---- */
 
-static void scan_start(struct dispatch_queue *dq)
+static struct dispatch_scan *job_new(struct dispatch_queue *dq,
+                                     enum dispatch_job job, int64_t until)
 {
     struct dispatch_scan *scan = calloc(1, sizeof(*scan));
 
     if (!scan)
         die("out of memory for a scan");
     scan->dq = dq;
-    scan->until = clock_wall();
+    scan->job = job;
+    scan->until = until;
     dispatch_list_init(&scan->found);
+    return scan;
+}
+
+static void scan_start(struct dispatch_queue *dq)
+{
+    struct dispatch_scan *scan = job_new(dq, JOB_SCAN, clock_wall());
+
     buf_add(&scan->from, buf_view(&dq->cursor));
     dq->scanning = true;
     tell_reach(dq);
@@ -284,11 +294,65 @@ static void merge(struct dispatch_queue *dq, struct dispatch_scan *scan)
     }
 }
 
+/* ---- what may have started ---- */
+
+/*
+ * Once in a while for a queue that keeps up, once for each window of one that
+ * does not: then tasks far behind are not said to have started.
+ */
+static void advance(struct dispatch_queue *dq, int64_t place)
+{
+    int64_t until = place;
+
+    if (dq->advancing)
+        return;
+    if (dq->more) {
+        for (struct dispatch_task *t = dq->ready.first; t; t = t->next)
+            until = t->task.at > until ? t->task.at : until;
+    } else if (until < clock_wall() + AHEAD) {
+        until = clock_wall() + AHEAD;
+    }
+    dq->advancing = true;
+    dispatch_store_scan(dq->d, job_new(dq, JOB_ADVANCE, until));
+}
+
+/* Whether the task may start; if not yet, it soon may. */
+static bool is_through(struct dispatch_queue *dq, const struct task *t)
+{
+    if (t->at > dq->through)
+        advance(dq, t->at);
+    else if (!dq->more && dq->through < clock_wall() + AHEAD / 2)
+        advance(dq, t->at);
+    return t->at <= dq->through;
+}
+
+static void take_job(struct dispatch_queue *dq,
+                     const struct dispatch_scan *scan)
+{
+    if (scan->job == JOB_RECOVER)
+        dq->recovering = false;
+    else
+        dq->advancing = false;
+    if (scan->rc)
+        dq->pause_until = clock_mono() + SCAN_AGAIN;
+    else if (scan->job == JOB_ADVANCE)
+        dq->through = scan->until;
+    else
+        dq->queue->started = 0;
+}
+
 void dispatch_queue_scanned(struct dispatch_scan *scan)
 {
     struct dispatch_queue *dq = scan->dq;
     struct dispatch_task *t;
 
+    dq->dirty = true;
+    if (scan->job != JOB_SCAN) {
+        take_job(dq, scan);
+        buf_release(&scan->from);
+        free(scan);
+        return;
+    }
     if (scan->rc == 0)
         merge(dq, scan);
     else
@@ -302,7 +366,6 @@ void dispatch_queue_scanned(struct dispatch_scan *scan)
         dispatch_task_free(t);
     buf_release(&scan->from);
     free(scan);
-    dq->dirty = true;
 }
 
 /* ---- attempts ---- */
@@ -449,7 +512,7 @@ static void start_ready(struct dispatch_queue *dq, int64_t now, int64_t *wake)
             over(dispatch_list_take(&dq->ready));
             continue;
         }
-        if (dq->running >= concurrent(dq))
+        if (dq->running >= concurrent(dq) || !is_through(dq, &t->task))
             return;
         if (d->running >= DISPATCH_RUNNING || !app_may_run(dq)) {
             block(dq);
@@ -490,6 +553,23 @@ static void maybe_scan(struct dispatch_queue *dq, int64_t now)
     scan_start(dq);
 }
 
+/* The process before us may have started some of the tasks. */
+static void recover(struct dispatch_queue *dq, int64_t now)
+{
+    if (dq->recovering || now < dq->pause_until)
+        return;
+    dq->recovering = true;
+    dispatch_store_scan(dq->d, job_new(dq, JOB_RECOVER, dq->queue->started));
+}
+
+static void start_and_scan(struct dispatch_queue *dq, int64_t now,
+                           int64_t *wake)
+{
+    if (now >= dq->pause_until)
+        start_ready(dq, now, wake);
+    maybe_scan(dq, now);
+}
+
 void dispatch_queue_pump(struct dispatch_queue *dq)
 {
     int64_t now = clock_mono(), wake = INT64_MAX, due;
@@ -502,8 +582,10 @@ void dispatch_queue_pump(struct dispatch_queue *dq)
         tell_reach(dq);
         return;
     }
-    start_ready(dq, now, &wake);
-    maybe_scan(dq, now);
+    if (dq->queue->started)
+        recover(dq, now);
+    else
+        start_and_scan(dq, now, &wake);
     tell_reach(dq);
     tell_enforced(dq, now);
     wake = wake == INT64_MAX ? wake : wake - now;

@@ -74,19 +74,127 @@ static int scan_page(struct ctx *ctx, struct dispatch_scan *scan,
     return 0;
 }
 
-static void scan_one(struct dispatch_scan *scan)
+/* ---- what may have started ---- */
+
+static struct bytes place_value(struct arena *a, int64_t place)
+{
+    uint8_t *p = arena_alloc(a, 8);
+
+    put_be64(p, (uint64_t)place);
+    return BYTES(p, 8);
+}
+
+static int advance(struct ctx *ctx, struct dispatch_scan *scan)
+{
+    struct storage_batch b = STORAGE_BATCH_IN(ctx->arena);
+
+    storage_batch_put(&b, queue_started_key(ctx->arena, scan->dq->queue),
+                      place_value(ctx->arena, scan->until));
+    return storage_commit(ctx, scan->dq->d->tq->o.storage, &b, NULL);
+}
+
+/* Count a cut for the tasks of a page. */
+static void put_cuts(struct storage_batch *b, const struct queue *q,
+                     const struct storage_page *page)
+{
+    for (size_t i = 0; i < page->n; i++) {
+        struct task was, t;
+
+        if (!task_read(page->rows[i].row, page->rows[i].value, &was))
+            continue;
+        t = was;
+        t.cuts++;
+        task_move(b, q->app->id, q->name, &was, &t);
+    }
+}
+
+/* A page of tasks that the process before us may have started. */
+static int recover_page(struct ctx *ctx, struct dispatch_scan *scan, bool *more)
 {
     struct queue *q = scan->dq->queue;
+    struct storage *st = scan->dq->d->tq->o.storage;
+    struct storage_batch b = STORAGE_BATCH_IN(ctx->arena);
+    struct storage_range range = {
+        .from = buf_view(&scan->from),
+        .to = task_eta_row(ctx->arena, scan->until + 1, BYTES_NONE),
+    };
+    struct storage_page page = {0};
+    int rc = 0;
+
+    if (bytes_cmp(range.from, range.to) < 0)
+        rc = storage_scan(
+            ctx, st,
+            task_partition(ctx->arena, q->app->id, TASK_BY_ETA, q->name),
+            &range, STORAGE_FORWARD, DISPATCH_PAGE, &page);
+    if (rc)
+        return rc;
+    put_cuts(&b, q, &page);
+    /* With the last page the place goes: none is counted twice for it. */
+    if (!page.more)
+        storage_batch_delete(&b, queue_started_key(ctx->arena, q));
+    *more = page.more;
+    rc = storage_commit(ctx, st, &b, NULL);
+    if (rc == ERR_CONFLICT) { /* somebody deleted one: the page again */
+        *more = true;
+        return 0;
+    }
+    if (rc == 0 && page.n) {
+        buf_clear(&scan->from);
+        buf_add(&scan->from, page.rows[page.n - 1].row);
+        buf_add_u8(&scan->from, 0);
+    }
+    return rc;
+}
+
+static int recover(struct ctx *ctx, struct dispatch_scan *scan)
+{
+    struct taskqueue *tq = scan->dq->d->tq;
+    bool more = true, moves;
+    int64_t low = queue_scan_begin(tq, scan->dq->queue, &moves);
+    int rc = 0;
+
+    queue_scan_end(tq, scan->dq->queue, moves, 0);
+    buf_add_be64(&scan->from, (uint64_t)low);
+    while (rc == 0 && more) {
+        struct arena arena = ARENA_INIT;
+        struct ctx page;
+
+        ctx_init(&page, &arena);
+        rc = recover_page(&page, scan, &more);
+        if (rc)
+            ctx_err(ctx, (enum err_code)rc, "%s", ctx_err_text(&page, rc));
+        arena_release(&arena);
+    }
+    return rc;
+}
+
+static int look(struct ctx *ctx, struct dispatch_scan *scan)
+{
+    struct queue *q = scan->dq->queue;
+    struct bytes partition =
+        task_partition(ctx->arena, q->app->id, TASK_BY_ETA, q->name);
+    int rc = scan_page(ctx, scan, partition);
+
+    scan->next_at = INT64_MAX;
+    if (rc == 0 && !scan->more)
+        rc = first_place(ctx, scan, partition, &scan->next_at);
+    return rc;
+}
+
+static void scan_one(struct dispatch_scan *scan)
+{
+    static int (*const jobs[])(struct ctx * ctx,
+                               struct dispatch_scan * scan) = {
+        [JOB_SCAN] = look,
+        [JOB_ADVANCE] = advance,
+        [JOB_RECOVER] = recover,
+    };
+    struct queue *q = scan->dq->queue;
     struct arena arena = ARENA_INIT;
-    struct bytes partition;
     struct ctx ctx;
 
     ctx_init(&ctx, &arena);
-    partition = task_partition(&arena, q->app->id, TASK_BY_ETA, q->name);
-    scan->next_at = INT64_MAX;
-    scan->rc = scan_page(&ctx, scan, partition);
-    if (scan->rc == 0 && !scan->more)
-        scan->rc = first_place(&ctx, scan, partition, &scan->next_at);
+    scan->rc = jobs[scan->job](&ctx, scan);
     if (scan->rc)
         log_error(&ctx, "taskqueue.scan.failed", "app", log_bytes(q->app->id),
                   "queue", log_bytes(q->name), "why",
@@ -193,8 +301,7 @@ static int end_alone(struct ctx *ctx, struct taskqueue *tq,
         rc = task_find(ctx, tq, t->queue, &t->task.name, 1, &found);
         if (rc || found.result)
             break;
-        if (t->outcome == OUTCOME_MOVE &&
-            (found.task.at != t->task.at || found.task.moves != t->task.moves))
+        if (t->outcome == OUTCOME_MOVE && found.task.at != t->task.at)
             return 0;
         generation = move_begin(tq, t, &b);
         put_outcome(&b, t, &found.task, &t->after);

@@ -6,6 +6,7 @@
  *   "queues"      app 00 name  -> task_rows.Queue
  *                 app 00       -> task_rows.App
  *   "queuemarks"  app 00 name  -> the low-water mark, 8 bytes
+ *   "queuestarts" app 00 name  -> tasks up to here may have started, 8 bytes
  */
 #include "service/taskqueue/queue.h"
 
@@ -38,6 +39,11 @@ static struct storage_key mark_key(struct arena *a, struct bytes app,
                                    struct bytes name)
 {
     return tables_server_key(a, "queuemarks", row_of(a, app, name));
+}
+
+struct storage_key queue_started_key(struct arena *a, const struct queue *q)
+{
+    return tables_server_key(a, "queuestarts", row_of(a, q->app->id, q->name));
 }
 
 /* ---- definitions as boxes ---- */
@@ -304,6 +310,23 @@ static int load_mark(struct ctx *ctx, struct taskqueue *tq,
     return 0;
 }
 
+static int load_started(struct ctx *ctx, struct taskqueue *tq,
+                        const struct storage_row *row)
+{
+    struct bytes app, name;
+    struct queue *q;
+
+    if (!split_row(row->row, &app, &name) || row->value.n != 8)
+        return ctx_err(ctx, ERR_CORRUPT,
+                       "a queue's last start does not read back");
+    lock_take(&tq->lock);
+    q = find_locked(tq, app, name);
+    if (q)
+        q->started = (int64_t)get_be64(row->value.p);
+    lock_drop(&tq->lock);
+    return 0;
+}
+
 typedef int row_fn(struct ctx *ctx, struct taskqueue *tq,
                    const struct storage_row *row);
 
@@ -389,6 +412,8 @@ int queue_load_all(struct ctx *ctx, struct taskqueue *tq)
 
     if (rc == 0)
         rc = load_table(ctx, tq, "queuemarks", load_mark);
+    if (rc == 0)
+        rc = load_table(ctx, tq, "queuestarts", load_started);
     for (struct queue *q = tq->all; q && rc == 0; q = q->next_all)
         rc = count_tasks(ctx, tq, q);
     return rc;
@@ -485,6 +510,7 @@ int queue_forget(struct ctx *ctx, struct taskqueue *tq, struct queue *q)
 
     storage_batch_delete(&b, def_key(a, q->app->id, q->name));
     storage_batch_delete(&b, mark_key(a, q->app->id, q->name));
+    storage_batch_delete(&b, queue_started_key(a, q));
     storage_batch_delete(&b, def_key(a, q->app->id, BYTES_NONE));
     rc = storage_commit(ctx, tq->o.storage, &b, NULL);
     if (rc)

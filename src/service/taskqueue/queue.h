@@ -77,6 +77,7 @@ struct queue {
     struct queue_box *box;      /* under tq->lock */
     struct low low;             /* under tq->lock */
     int64_t low_stored;         /* under tq->lock: the mark on disk, or below */
+    int64_t started;            /* as loaded: see queue_started_key() */
     struct queue_recent recent; /* under tq->lock */
 
     bool gone; /* under tq->lock: its app was deleted */
@@ -224,6 +225,13 @@ void queue_scan_end(struct taskqueue *tq, struct queue *q, bool moves,
 
 /* Store how far the marks have come, where that is worth a commit. */
 int queue_store_marks(struct ctx *ctx, struct taskqueue *tq);
+
+/*
+ * The row that says up to which place tasks of the queue may have been started:
+ * it is moved before they are.  After a restart they may have run in part, and
+ * their retry count has to tell.
+ */
+struct storage_key queue_started_key(struct arena *a, const struct queue *q);
 
 /* The retry parameters that count for a task of a queue. */
 struct retry queue_retry(const struct queue_def *def,

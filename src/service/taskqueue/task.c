@@ -75,7 +75,7 @@ bool task_row_split(struct bytes row, struct bytes tag, int64_t *at,
 
 enum {
     VALUE_VERSION = 1,
-    VALUE_HEAD = 1 + 1 + 2 + 2 + 4 + 4 + 5 * 8,
+    VALUE_HEAD = 1 + 1 + 2 + 2 + 2 + 4 + 4 + 5 * 8,
 };
 
 static void put_be(uint8_t **p, uint64_t v, int n)
@@ -108,6 +108,7 @@ struct bytes task_value(struct arena *a, const struct task *t)
     put_be(&p, t->flags, 1);
     put_be(&p, t->status, 2);
     put_be(&p, t->moves, 2);
+    put_be(&p, t->cuts, 2);
     put_be(&p, t->retries, 4);
     put_be(&p, t->executions, 4);
     put_be(&p, (uint64_t)t->eta, 8);
@@ -130,6 +131,7 @@ bool task_read(struct bytes row, struct bytes value, struct task *out)
     out->flags = (uint8_t)get_be(&p, 1);
     out->status = (uint16_t)get_be(&p, 2);
     out->moves = (uint16_t)get_be(&p, 2);
+    out->cuts = (uint16_t)get_be(&p, 2);
     out->retries = (uint32_t)get_be(&p, 4);
     out->executions = (uint32_t)get_be(&p, 4);
     out->eta = (int64_t)get_be(&p, 8);

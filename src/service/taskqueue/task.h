@@ -59,6 +59,7 @@ struct task {
     int64_t elapsed;     /* microseconds it took */
     uint32_t retries;    /* failures of every kind; leases of a pull task */
     uint32_t executions; /* of those, the ones the app answered */
+    uint16_t cuts;       /* starts that a restart of ours may have cut off */
     uint16_t status;     /* its last answer; 0: none */
     uint16_t moves;      /* counts changes of the rows */
     uint8_t flags;
