@@ -437,7 +437,7 @@ def test_kills_at_random_lose_nothing_and_repeat_nothing_done(
             options=['--app-url', app.url]) as emu:
         app.answer = lambda r: 500 if hash(r.name) % 5 == 0 and \
             r.retries == 0 else 200
-        for n in range(rounds):
+        for _ in range(rounds):
             sdk.connect(emu.host, emu.port)
             stop = threading.Event()
 
@@ -456,7 +456,7 @@ def test_kills_at_random_lose_nothing_and_repeat_nothing_done(
             adders = [threading.Thread(target=add) for _ in range(4)]
             for t in adders:
                 t.start()
-            app.wait(40 * (n + 1))
+            app.wait(len(app.requests) + 40)
             emu.kill9()
             killed.append(time.time())
             stop.set()
@@ -473,7 +473,7 @@ def test_kills_at_random_lose_nothing_and_repeat_nothing_done(
         # Each server has ids of its own; the first one's come first.
         servers = list(dict.fromkeys(
             r['Request-Log-Id'][:16] for r in app.requests))
-        assert len(servers) == rounds + 1
+        assert rounds <= len(servers) <= rounds + 1
         for name, runs in done.items():
             by = [servers.index(r['Request-Log-Id'][:16]) for r in runs]
             assert len(by) == len(set(by)), (name, by)

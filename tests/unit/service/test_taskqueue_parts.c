@@ -423,12 +423,14 @@ static const char *attempt(const struct task *t, struct bytes message,
 
 static void expect(const char *text, const char *want)
 {
+    assert_non_null(text);
     if (!strstr(text, want))
         fail_msg("no \"%s\" in\n%s", want, text);
 }
 
 static void expect_no(const char *text, const char *unwanted)
 {
+    assert_non_null(text);
     if (strcasestr(text, unwanted))
         fail_msg("\"%s\" in\n%s", unwanted, text);
 }
