@@ -47,7 +47,7 @@ struct rpc_pool {
     struct worker *idle;              /* the latest first */
     int queued, queue_max, running, run_most, aside, n_tasks;
     uint64_t moves; /* things taken off the queues */
-    bool stopping, watching;
+    bool stopping, ended, watching;
     pthread_cond_t watch;
     pthread_t watchman;
     int n_workers;
@@ -77,7 +77,7 @@ static struct worker *call_idle(struct rpc_pool *pool)
 /* Something was queued: who has to be woken for it? */
 static struct worker *call_worker(struct rpc_pool *pool)
 {
-    if (!pool->watching && !pool->stopping) {
+    if (!pool->watching) {
         pool->watching = true;
         pthread_cond_signal(&pool->watch);
     }
@@ -88,47 +88,6 @@ static void signal_worker(struct worker *w)
 {
     if (w)
         pthread_cond_signal(&w->wake);
-}
-
-static void watch_wait(struct rpc_pool *pool)
-{
-    int64_t at = clock_mono() + WATCH_MS * CLOCK_MS;
-    struct timespec until = {
-        .tv_sec = at / CLOCK_SEC,
-        .tv_nsec = at % CLOCK_SEC * 1000,
-    };
-
-    pthread_cond_timedwait(&pool->watch, &pool->lock.mutex, &until);
-}
-
-/*
- * Every worker that runs may be blocked.  What is queued while nothing has
- * been taken for a while gets one more, and the next while another.
- */
-static void *watch(void *arg)
-{
-    struct rpc_pool *pool = arg;
-    uint64_t seen = 0;
-    int quiet = 0;
-
-    lock_take(&pool->lock);
-    while (!pool->stopping) {
-        if (!pool->watching) {
-            pthread_cond_wait(&pool->watch, &pool->lock.mutex);
-            continue;
-        }
-        watch_wait(pool);
-        if (has_work(pool) && pool->moves == seen)
-            signal_worker(call_idle(pool));
-        quiet = pool->moves == seen ? quiet + 1 : 0;
-        seen = pool->moves;
-        if (quiet > WATCH_QUIET && !has_work(pool)) {
-            pool->watching = false;
-            quiet = 0;
-        }
-    }
-    lock_drop(&pool->lock);
-    return NULL;
 }
 
 /* ---- fibers ---- */
@@ -210,17 +169,18 @@ static void work_once(struct rpc_pool *pool)
         pool->ready = t->next;
         if (!pool->ready)
             pool->last_ready = &pool->ready;
-        pool->aside--;
     } else {
         job = pool->first;
         pool->first = job->next;
         if (!pool->first)
             pool->last = &pool->first;
         pool->queued--;
+        /* Counted before the lock is let go: no worker may end meanwhile, and
+         * put aside, it may be ready at once. */
+        pool->aside++;
         t = task_take(pool);
+        pool->aside -= t == NULL;
     }
-    /* Counted before it runs: put aside, it may be ready at once. */
-    pool->aside += t != NULL;
     lock_drop(&pool->lock);
     if (!t)
         job->run(job);
@@ -260,11 +220,71 @@ static void *work(void *arg)
         while (!w->woken)
             pthread_cond_wait(&w->wake, &pool->lock.mutex);
     }
+    pool->running--;
     /* The next one out; the last of them has nobody to call. */
     signal_worker(call_idle(pool));
     lock_drop(&pool->lock);
     return NULL;
 }
+
+/* ---- the watchman ---- */
+
+static void watch_wait(struct rpc_pool *pool)
+{
+    int64_t at = clock_mono() + WATCH_MS * CLOCK_MS;
+    struct timespec until = {
+        .tv_sec = at / CLOCK_SEC,
+        .tv_nsec = at % CLOCK_SEC * 1000,
+    };
+
+    pthread_cond_timedwait(&pool->watch, &pool->lock.mutex, &until);
+}
+
+/*
+ * Every worker that runs may be blocked.  What is queued while nothing has
+ * been taken for a while gets one more, and the next while another.  When all
+ * are blocked it may be by what was put aside (it holds a set of indexes, a
+ * write under way), so that goes on here.
+ */
+static void make_up(struct rpc_pool *pool)
+{
+    struct worker *w = call_idle(pool);
+
+    if (!w && pool->ready)
+        work_once(pool);
+    signal_worker(w);
+}
+
+/* Until the workers are gone: a stop meets blocked ones, too. */
+static void *watch(void *arg)
+{
+    struct rpc_pool *pool = arg;
+    uint64_t seen = 0;
+    int quiet = 0;
+
+    lock_take(&pool->lock);
+    while (!pool->ended) {
+        if (!pool->watching) {
+            pthread_cond_wait(&pool->watch, &pool->lock.mutex);
+            continue;
+        }
+        watch_wait(pool);
+        if (has_work(pool) && pool->moves == seen)
+            make_up(pool);
+        if (may_end(pool))
+            signal_worker(call_idle(pool));
+        quiet = pool->moves == seen ? quiet + 1 : 0;
+        seen = pool->moves;
+        if (quiet > WATCH_QUIET && !has_work(pool) && !pool->stopping) {
+            pool->watching = false;
+            quiet = 0;
+        }
+    }
+    lock_drop(&pool->lock);
+    return NULL;
+}
+
+/* ---- submitting ---- */
 
 bool rpc_pool_submit(struct rpc_pool *pool, struct rpc_job *job)
 {
@@ -297,6 +317,20 @@ struct rpc_pool_stats rpc_pool_stats(struct rpc_pool *pool)
 
 /* ---- start and stop ---- */
 
+static void pool_free(struct rpc_pool *pool)
+{
+    while (pool->spare) {
+        struct task *t = pool->spare;
+
+        pool->spare = t->next;
+        task_free(t);
+    }
+    lock_release(&pool->lock);
+    pthread_cond_destroy(&pool->watch);
+    free(pool->workers);
+    free(pool);
+}
+
 static int start_worker(struct ctx *ctx, struct rpc_pool *pool,
                         const pthread_attr_t *attr)
 {
@@ -321,9 +355,11 @@ static int start_threads(struct ctx *ctx, struct rpc_pool *pool, int workers)
     int rc;
 
     rc = pthread_create(&pool->watchman, NULL, watch, pool);
-    if (rc != 0)
+    if (rc != 0) {
+        pool_free(pool);
         return ctx_err(ctx, ERR_EXHAUSTED, "cannot start a thread: %s",
                        strerror(rc));
+    }
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, THREAD_STACK);
     while (rc == 0 && pool->n_workers < workers)
@@ -332,20 +368,6 @@ static int start_threads(struct ctx *ctx, struct rpc_pool *pool, int workers)
     if (rc < 0)
         rpc_pool_stop(pool);
     return rc;
-}
-
-static void pool_free(struct rpc_pool *pool)
-{
-    while (pool->spare) {
-        struct task *t = pool->spare;
-
-        pool->spare = t->next;
-        task_free(t);
-    }
-    lock_release(&pool->lock);
-    pthread_cond_destroy(&pool->watch);
-    free(pool->workers);
-    free(pool);
 }
 
 static struct rpc_pool *pool_new(int workers, int queue_max)
@@ -386,7 +408,7 @@ int rpc_pool_start(struct ctx *ctx, int workers, int queue_max,
 void rpc_pool_stop(struct rpc_pool *pool)
 {
     lock_take(&pool->lock);
-    pool->stopping = true;
+    pool->stopping = pool->watching = true;
     signal_worker(call_idle(pool));
     pthread_cond_signal(&pool->watch);
     lock_drop(&pool->lock);
@@ -394,6 +416,10 @@ void rpc_pool_stop(struct rpc_pool *pool)
         pthread_join(pool->workers[i].thread, NULL);
         pthread_cond_destroy(&pool->workers[i].wake);
     }
+    lock_take(&pool->lock);
+    pool->ended = true;
+    pthread_cond_signal(&pool->watch);
+    lock_drop(&pool->lock);
     pthread_join(pool->watchman, NULL);
     pool_free(pool);
 }

@@ -7,7 +7,9 @@
  *
  * There are more workers than processors for the jobs that block their thread
  * (a socket, the disk).  No more are woken than can run, unless nothing moves:
- * a watchman looks every millisecond while jobs wait, and wakes one more.
+ * a watchman looks every millisecond while jobs wait, and wakes one more.  With
+ * none left to wake it goes on with what was put aside itself, for that may be
+ * what the others are blocked by.
  *
  * Thread rule: submit from any thread.
  */

@@ -4,6 +4,8 @@
 #include "test.h"
 
 #include <pthread.h>
+#include <time.h>
+#include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -177,6 +179,86 @@ static void workers_that_block_are_made_up_for(void **state)
     assert_int_equal(finished, N);
 }
 
+static void wait_and_open_the_gate(struct rpc_job *job)
+{
+    wait_for_the_event(job);
+    open_the_gate();
+}
+
+/* True when the gate is open within ten seconds; it is open afterwards. */
+static bool gate_opens(void)
+{
+    struct timespec until;
+    bool opened;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 10;
+    pthread_mutex_lock(&lock);
+    while (!gate && pthread_cond_timedwait(&changed, &lock, &until) == 0) {
+    }
+    opened = gate;
+    pthread_mutex_unlock(&lock);
+    open_the_gate();
+    return opened;
+}
+
+/* One job put aside, and as many as there are workers blocked until it is
+ * through. */
+enum { BLOCKED = 16 };
+
+static void put_one_aside_and_block(struct rpc_pool *pool,
+                                    struct rpc_job jobs[BLOCKED + 1], int n)
+{
+    reset();
+    jobs[0].run = wait_and_open_the_gate;
+    assert_true(rpc_pool_submit(pool, &jobs[0]));
+    wait_started(1);
+    for (int i = 1; i <= n; i++) {
+        jobs[i].run = wait_at_the_gate;
+        assert_true(rpc_pool_submit(pool, &jobs[i]));
+    }
+    wait_started(1 + n);
+}
+
+static void
+a_job_put_aside_goes_on_although_every_worker_is_blocked(void **state)
+{
+    struct rpc_job jobs[BLOCKED + 1];
+    struct rpc_pool *pool = pool_of(BLOCKED, BLOCKED);
+
+    (void)state;
+    put_one_aside_and_block(pool, jobs, BLOCKED);
+    fiber_event_set(&event);
+    assert_true(gate_opens());
+    rpc_pool_stop(pool);
+    assert_int_equal(finished, BLOCKED + 1);
+}
+
+static void *stop(void *pool)
+{
+    rpc_pool_stop(pool);
+    return NULL;
+}
+
+/* With a worker to spare, and without one. */
+static void stopping_makes_up_for_blocked_workers_too(void **state)
+{
+    (void)state;
+    for (int spare = 0; spare < 2; spare++) {
+        struct rpc_job jobs[BLOCKED + 1];
+        struct rpc_pool *pool = pool_of(BLOCKED + spare, BLOCKED);
+        pthread_t stopper;
+
+        put_one_aside_and_block(pool, jobs, BLOCKED);
+        pthread_create(&stopper, NULL, stop, pool);
+        usleep(20000); /* that it has begun cannot be seen from outside */
+        fiber_event_set(&event);
+        assert_true(gate_opens());
+        pthread_join(stopper, NULL);
+        assert_int_equal(finished, BLOCKED + 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +268,9 @@ int main(void)
             who_waits_for_an_event_leaves_the_only_worker_to_others),
         cmocka_unit_test(stopping_waits_for_what_was_put_aside),
         cmocka_unit_test(workers_that_block_are_made_up_for),
+        cmocka_unit_test(
+            a_job_put_aside_goes_on_although_every_worker_is_blocked),
+        cmocka_unit_test(stopping_makes_up_for_blocked_workers_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
