@@ -111,7 +111,8 @@ static rocksdb_options_t *options_new(rocksdb_cache_t *blocks)
 
 enum { REVIVE_EVERY = 1000 * 1000 }; /* microseconds */
 
-int rocks_enter(struct ctx *ctx, struct rocks *r)
+/* ERR_UNAVAILABLE, without a story: it is closed. */
+static int enter(const struct ctx *ctx, struct rocks *r)
 {
     if (ctx->may_wait)
         rwlock_share(&r->db_lock);
@@ -120,7 +121,24 @@ int rocks_enter(struct ctx *ctx, struct rocks *r)
     if (r->db)
         return 0;
     rwlock_drop(&r->db_lock);
-    return ctx_err(ctx, ERR_UNAVAILABLE,
+    return ERR_UNAVAILABLE;
+}
+
+/* Readers open it again, too: there may be nobody who writes. */
+int rocks_enter(struct ctx *ctx, struct rocks *r)
+{
+    int rc = enter(ctx, r);
+
+    if (rc != ERR_UNAVAILABLE)
+        return rc;
+    if (!ctx->may_wait)
+        return ERR_WOULD_BLOCK;
+    if (rocks_revive(ctx, r) == 0)
+        rc = enter(ctx, r);
+    if (rc != ERR_UNAVAILABLE)
+        return rc;
+    ctx_err_clear(ctx);
+    return ctx_err(ctx, rc,
                    "storage: %s could not be opened again after a failed "
                    "write; look at the disk",
                    r->path);

@@ -104,9 +104,9 @@ int rocks_compact(struct ctx *ctx, struct storage *st,
                   struct storage_compaction *out);
 
 /*
- * Every operation uses RocksDB between these two.  ERR_WOULD_BLOCK on a
- * network loop while it is being opened again, ERR_UNAVAILABLE when that
- * failed.
+ * Every operation uses RocksDB between these two.  One that could not be opened
+ * again is tried once more, as by rocks_revive(): ERR_UNAVAILABLE when that
+ * fails, ERR_WOULD_BLOCK on a network loop.
  */
 int rocks_enter(struct ctx *ctx, struct rocks *r);
 
@@ -118,8 +118,9 @@ void rocks_leave(struct rocks *r);
 /*
  * After a failed sync RocksDB refuses all writes, because it cannot know what
  * of its log is on the disk.  Opening it again reads the log back and goes on
- * from there; a commit that finds the store broken does that first, at most
- * once in a while.  0, or the reason why writing is still impossible.
+ * from there; a commit that finds the store broken does that first, and so does
+ * a reader that finds it closed, at most once in a while.  0, or the reason why
+ * writing is still impossible.
  */
 int rocks_revive(struct ctx *ctx, struct rocks *r);
 

@@ -265,6 +265,35 @@ static void a_failed_sync_is_unknown_and_passes(void **state)
     assert_string_equal(get(f), "again");
 }
 
+/* Nobody has to write for readers to have the store back. */
+static void
+a_store_that_did_not_open_again_is_tried_by_readers_too(void **state)
+{
+    struct fixture *f = *state;
+    int64_t until = clock_mono() + 20 * CLOCK_SEC;
+    const char *v = "";
+
+    assert_int_equal(put(f, "before"), 0);
+    syncs_to_fail = 1;
+    assert_int_equal(put(f, "perhaps"), ERR_UNKNOWN);
+    disk_full = true;
+    assert_int_equal(put(f, "lost"), ERR_NO_SPACE);
+    ctx_err_clear(&f->ctx);
+    assert_string_equal(get(f), err_name(ERR_UNAVAILABLE));
+    assert_non_null(strstr(f->ctx.err.message, "look at the disk"));
+    f->ctx.may_wait = false;
+    ctx_err_clear(&f->ctx);
+    assert_string_equal(get(f), err_name(ERR_WOULD_BLOCK));
+    f->ctx.may_wait = true;
+    disk_full = false;
+    while (strcmp(v, "before") != 0 && strcmp(v, "perhaps") != 0) {
+        assert_true(clock_mono() < until);
+        usleep(20000);
+        ctx_err_clear(&f->ctx);
+        v = get(f);
+    }
+}
+
 /* A view belongs to the database that the failure ends. */
 static void a_view_does_not_outlive_a_failed_sync(void **state)
 {
@@ -360,6 +389,7 @@ int main(void)
         CASE(each_commit_is_synced_before_it_answers),
         CASE(a_full_disk_is_named_and_passes),
         CASE(a_failed_sync_is_unknown_and_passes),
+        CASE(a_store_that_did_not_open_again_is_tried_by_readers_too),
         CASE(a_view_does_not_outlive_a_failed_sync),
         CASE(half_a_record_at_the_end_is_dropped),
         CASE(damage_in_the_middle_is_refused),
