@@ -51,6 +51,7 @@ struct run {
     int64_t skipped, returned;
     bool compile;
     bool no_view;       /* of the present: make none */
+    bool late;          /* the view was made after the rows were read */
     struct bytes start; /* CompiledCursor it began with, or empty */
     struct buf *out;
     size_t out_start;

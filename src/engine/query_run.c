@@ -7,9 +7,10 @@
  *
  * All batches of a query are of one moment, where the store has views: one is
  * made before the first batch when rows may be left behind it, and kept with
- * the open query.  A network loop may not make one; where it finds that rows
- * are left, the query begins again on a worker.  A transaction needs none: the
- * version of its group says as much.
+ * the open query.  Where large entities cut a batch that was to be the only
+ * one, it is read again from a view.  A network loop may not make one; where it
+ * finds that rows are left, the query begins again on a worker.  A transaction
+ * needs none: the version of its group says as much.
  */
 #include "engine/cursor.h"
 #include "engine/engine_int.h"
@@ -349,8 +350,10 @@ static int run_open(struct ctx *ctx, const struct query_env *env,
         rc = run_init(r, ctx, env, q, plan);
     if (rc == 0)
         rc = run_batch(r, more);
-    if (rc == 0 && *more)
+    if (rc == 0 && *more && !r->view) {
         rc = view_take(r);
+        r->late = r->view != NULL;
+    }
     plan_release(plan);
     if (rc != 0)
         r->out->n = r->out_start; /* half an answer is none */
@@ -366,8 +369,10 @@ static bool view_gone(struct ctx *ctx, struct run *r, int rc)
     return true;
 }
 
+/* With a view to begin with, whose reference it takes, or with `no_view`. */
 static int first_batch(struct ctx *ctx, const struct query_env *env,
-                       struct bytes in, bool no_view, struct buf *out)
+                       struct bytes in, struct query_view *view, bool no_view,
+                       struct buf *out)
 {
     struct query *q = ARENA_NEW(ctx->arena, struct query);
     struct run *r = ARENA_NEW(ctx->arena, struct run);
@@ -377,8 +382,11 @@ static int first_batch(struct ctx *ctx, const struct query_env *env,
 
     if (rc == 0)
         rc = query_check(ctx, q);
-    if (rc != 0)
+    if (rc != 0) {
+        query_view_drop(ctx, env->engine->queries, view);
         return rc;
+    }
+    r->view = view;
     r->out = out;
     r->out_start = out->n;
     r->start = q->start_cursor;
@@ -388,6 +396,10 @@ static int first_batch(struct ctx *ctx, const struct query_env *env,
     r->count = first_count(q);
     r->no_view = no_view;
     rc = run_open(ctx, env, q, r, &more);
+    if (rc == 0 && r->late) {
+        out->n = r->out_start;
+        return first_batch(ctx, env, in, r->view, false, out);
+    }
     if (rc == 0 && more) {
         struct query_open o = {.app = ctx->app,
                                .request = in,
@@ -401,7 +413,7 @@ static int first_batch(struct ctx *ctx, const struct query_env *env,
     }
     query_view_drop(ctx, env->engine->queries, r->view);
     if (view_gone(ctx, r, rc))
-        return first_batch(ctx, env, in, true, out);
+        return first_batch(ctx, env, in, NULL, true, out);
     if (rc == 0)
         put_end(r, more, handle);
     return rc;
@@ -410,7 +422,7 @@ static int first_batch(struct ctx *ctx, const struct query_env *env,
 int query_run(struct ctx *ctx, const struct query_env *env, struct bytes in,
               struct buf *out)
 {
-    return first_batch(ctx, env, in, false, out);
+    return first_batch(ctx, env, in, NULL, false, out);
 }
 
 /* ---- Next ---- */

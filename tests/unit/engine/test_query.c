@@ -6,6 +6,7 @@
 #include "base/errinj.h"
 #include "engine/engine_int.h"
 #include "engine/query_open.h"
+#include "storage/storage_backend.h"
 
 #define N(a_) (sizeof(a_) / sizeof((a_)[0]))
 
@@ -510,6 +511,95 @@ static void a_view_does_not_outlive_the_indexes_it_began_with(void **state)
     assert_int_equal(query_open_views(bed.engine->queries), 0);
 }
 
+/* A store whose views come a little late: something happens before. */
+static struct {
+    struct storage base;
+    struct storage *below;
+    void (*before)(void);
+} late;
+
+static int late_get(struct ctx *ctx, struct storage *st,
+                    const struct storage_key *keys, size_t n,
+                    struct storage_value *out)
+{
+    (void)st;
+    return storage_get(ctx, late.below, keys, n, out);
+}
+
+static int late_scan(struct ctx *ctx, struct storage *st,
+                     struct bytes partition, const struct storage_range *range,
+                     enum storage_dir dir, size_t limit,
+                     struct storage_page *page)
+{
+    (void)st;
+    return storage_scan(ctx, late.below, partition, range, dir, limit, page);
+}
+
+static int late_commit(struct ctx *ctx, struct storage *st,
+                       const struct storage_batch *b, size_t *failed)
+{
+    (void)st;
+    return storage_commit(ctx, late.below, b, failed);
+}
+
+static int late_view(struct ctx *ctx, struct storage *st, struct storage **view)
+{
+    (void)st;
+    if (!ctx->may_wait)
+        return ERR_WOULD_BLOCK;
+    late.before();
+    return storage_view(ctx, late.below, view);
+}
+
+static const struct storage_backend late_backend = {
+    .name = "late",
+    .get = late_get,
+    .scan = late_scan,
+    .commit = late_commit,
+    .view = late_view,
+};
+
+static void put_large(int id)
+{
+    struct bytes ref =
+        ask_ref(&bed.arena, arena_printf(&bed.arena, "K:%d", id));
+    size_t n = 600 * 1000;
+    char *text = memset(arena_alloc(&bed.arena, n), 'x', n);
+    struct buf e = BUF_IN(&bed.arena);
+
+    make_entity(&e, ref);
+    make_prop(&e, MAKE_RAW, "text", 0, false,
+              make_bytes(&bed.arena, BYTES(text, n)));
+    bed_ok(&bed, bed_write(&bed, ref, buf_view(&e), NULL));
+}
+
+static void replace_both_ends(void)
+{
+    delete ("K:1");
+    delete ("K:6");
+    put_large(7);
+}
+
+/* Four of 600 kB fill a batch, which nobody could know before. */
+static void a_batch_that_large_entities_cut_is_of_the_same_moment(void **state)
+{
+    struct answer a, rest;
+
+    for (int i = 1; i <= 6; i++)
+        put_large(i);
+    late.base.backend = &late_backend;
+    late.below = bed.engine->storage;
+    late.before = replace_both_ends;
+    bed.engine->storage = &late.base;
+    answer_run(&bed, ask(&bed.arena, "K limit:6"), &a);
+    answer_next(&bed, a.handle, 9, false, &rest);
+    bed.engine->storage = late.below;
+    assert_string_equal(names(&a), "2 3 4 5");
+    assert_string_equal(names(&rest), "7");
+    assert_false(rest.more);
+    assert_int_equal(query_open_views(bed.engine->queries), 0);
+}
+
 /* A loop cannot make a view, nor close one; both are done later. */
 static void views_come_and_go_off_the_network_loops(void **state)
 {
@@ -919,6 +1009,7 @@ int main(void)
         TEST(at_most_300_rows_and_1000_skipped_at_a_time),
         TEST(next_of_no_rows_keeps_the_query_open),
         TEST(all_batches_are_of_one_moment),
+        TEST(a_batch_that_large_entities_cut_is_of_the_same_moment),
         TEST(an_entity_that_moves_ahead_comes_once),
         TEST(a_query_without_a_view_goes_on_with_the_present),
         TEST(a_view_does_not_outlive_the_indexes_it_began_with),
