@@ -5,8 +5,12 @@
 #include "service/app_identity/app_identity.h"
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "service/app_identity/identity_key.h"
 #include "service/user/users.h"
+
+#include <sodium.h>
+#include <stdlib.h>
 
 const struct rpc_err_map app_identity_errors[] = {
     {ERR_TOO_LARGE, app_identity_AppIdentityServiceError_BLOB_TOO_LARGE},
@@ -18,10 +22,15 @@ const struct rpc_err_map app_identity_errors[] = {
     {0, 0},
 };
 
-static struct bytes account_name(struct ctx *ctx)
+struct bytes app_identity_email(struct ctx *ctx, struct bytes app)
 {
     return bytes_str(arena_printf(
-        ctx->arena, "%.*s@appspot.gserviceaccount.com", BYTES_FMT(ctx->app)));
+        ctx->arena, "%.*s@appspot.gserviceaccount.com", BYTES_FMT(app)));
+}
+
+static struct bytes account_name(struct ctx *ctx)
+{
+    return app_identity_email(ctx, ctx->app);
 }
 
 static int load_key(struct ctx *ctx, struct identity_key *key)
@@ -96,15 +105,22 @@ int app_identity_bucket_name(
     return 0;
 }
 
-/* "as1 APP EXPIRY SCOPE,SCOPE", dots for blanks, and its MAC. */
-int app_identity_access_token(
-    struct ctx *ctx, const struct app_identity_GetAccessTokenRequest *in,
-    struct app_identity_GetAccessTokenResponse *out)
+/* ---- access tokens ---- */
+
+#define TOKEN_KIND "as2"
+
+enum {
+    SCOPES_VARIANT = sodium_base64_VARIANT_URLSAFE_NO_PADDING,
+    TOKEN_MAX = 4096,
+};
+
+/* The scopes, a comma between them, as characters of a token. */
+static int scopes_text(struct ctx *ctx,
+                       const struct app_identity_GetAccessTokenRequest *in,
+                       const char **out)
 {
-    size_t n = app_identity_GetAccessTokenRequest_n_scope(in);
-    int64_t end = clock_wall() / CLOCK_SEC + APP_IDENTITY_TOKEN_SECONDS;
+    size_t n = app_identity_GetAccessTokenRequest_n_scope(in), room;
     struct buf scopes = BUF_IN(ctx->arena);
-    struct bytes mac;
     char *text;
 
     if (n == 0)
@@ -113,14 +129,96 @@ int app_identity_access_token(
         buf_add_str(&scopes, i ? "," : "");
         buf_add(&scopes, app_identity_GetAccessTokenRequest_scope(in, i));
     }
-    text = arena_printf(ctx->arena, "as1.%.*s.%lld", BYTES_FMT(ctx->app),
-                        (long long)end);
-    mac = users_mac(ctx, ctx->env->users, "access token",
-                    bytes_str(arena_printf(ctx->arena, "%s.%.*s", text,
-                                           BYTES_FMT(buf_view(&scopes)))));
+    if (scopes.n > TOKEN_MAX / 2)
+        return ctx_err(ctx, ERR_INVALID, "the scopes have more than %d bytes",
+                       TOKEN_MAX / 2);
+    room = sodium_base64_ENCODED_LEN(scopes.n, SCOPES_VARIANT);
+    text = arena_alloc(ctx->arena, room);
+    sodium_bin2base64(text, room, scopes.p, scopes.n, SCOPES_VARIANT);
+    *out = text;
+    return 0;
+}
+
+static struct bytes token_mac(struct ctx *ctx, struct bytes text)
+{
+    return users_mac(ctx, ctx->env->users, "access token", text);
+}
+
+/* "as2.APP.EXPIRY.SCOPES" and its MAC behind another dot. */
+int app_identity_access_token(
+    struct ctx *ctx, const struct app_identity_GetAccessTokenRequest *in,
+    struct app_identity_GetAccessTokenResponse *out)
+{
+    int64_t end = clock_wall() / CLOCK_SEC + APP_IDENTITY_TOKEN_SECONDS;
+    const char *scopes = "", *text;
+    int rc = scopes_text(ctx, in, &scopes);
+
+    if (rc)
+        return rc;
+    text = arena_printf(ctx->arena, TOKEN_KIND ".%.*s.%lld.%s",
+                        BYTES_FMT(ctx->app), (long long)end, scopes);
     app_identity_GetAccessTokenResponse_set_access_token(
         out,
-        bytes_str(arena_printf(ctx->arena, "%s.%.*s", text, BYTES_FMT(mac))));
+        bytes_str(arena_printf(ctx->arena, "%s.%.*s", text,
+                               BYTES_FMT(token_mac(ctx, bytes_str(text))))));
     app_identity_GetAccessTokenResponse_set_expiration_time(out, end);
+    return 0;
+}
+
+/* Cut what stands behind the last dot off; false when there is none. */
+static bool cut_last(struct bytes *text, struct bytes *last)
+{
+    const char *dot = text->n ? memrchr(text->p, '.', text->n) : NULL;
+    size_t n = dot ? (size_t)(dot - (const char *)text->p) : 0;
+
+    if (!dot)
+        return false;
+    *last = bytes_from(*text, n + 1);
+    *text = BYTES(text->p, n);
+    return true;
+}
+
+bool app_identity_token_has(const struct app_identity_token *t,
+                            const char *scope)
+{
+    struct bytes rest = t->scopes;
+
+    while (rest.n) {
+        const char *comma = memchr(rest.p, ',', rest.n);
+        size_t n = comma ? (size_t)(comma - (const char *)rest.p) : rest.n;
+
+        if (bytes_eq_str(BYTES(rest.p, n), scope))
+            return true;
+        rest = bytes_from(rest, comma ? n + 1 : n);
+    }
+    return false;
+}
+
+int app_identity_token_check(struct ctx *ctx, struct bytes token,
+                             struct app_identity_token *out)
+{
+    struct bytes text = token, mac, good, scopes, expiry;
+    unsigned char *raw;
+    size_t n;
+
+    if (token.n > TOKEN_MAX ||
+        !bytes_starts(token, BYTES_LIT(TOKEN_KIND ".")) ||
+        !cut_last(&text, &mac))
+        return ERR_DENIED;
+    good = token_mac(ctx, text);
+    if (mac.n != good.n || sodium_memcmp(mac.p, good.p, mac.n) != 0)
+        return ERR_DENIED;
+    raw = arena_alloc(ctx->arena, token.n);
+    if (!cut_last(&text, &scopes) || !cut_last(&text, &expiry) ||
+        sodium_base642bin(raw, token.n, scopes.p, scopes.n, NULL, &n, NULL,
+                          SCOPES_VARIANT) != 0)
+        BUG("a token under our MAC does not read back");
+    if (atoll(arena_cstr(ctx->arena, expiry)) <= clock_wall() / CLOCK_SEC)
+        return ERR_DENIED;
+    *out = (struct app_identity_token){
+        .app = bytes_from(text, strlen(TOKEN_KIND ".")),
+        .scopes = BYTES(raw, n),
+    };
+    out->email = app_identity_email(ctx, out->app);
     return 0;
 }

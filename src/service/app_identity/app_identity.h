@@ -66,4 +66,27 @@ int app_identity_access_token(
     struct ctx *ctx, const struct app_identity_GetAccessTokenRequest *in,
     struct app_identity_GetAccessTokenResponse *out);
 
+/* ---- for the platform's own services ---- */
+
+/* Whom a token stands for; the views live in ctx->arena. */
+struct app_identity_token {
+    struct bytes app;
+    struct bytes email;  /* of the app's service account */
+    struct bytes scopes; /* with commas between them */
+};
+
+/*
+ * Read a token of GetAccessToken.  ERR_DENIED, without a story, when it is
+ * none of ours or its time is over.
+ */
+int app_identity_token_check(struct ctx *ctx, struct bytes token,
+                             struct app_identity_token *out);
+
+/* Whether it was made for that scope, the name of it whole. */
+bool app_identity_token_has(const struct app_identity_token *t,
+                            const char *scope);
+
+/* APP@appspot.gserviceaccount.com, in the arena. */
+struct bytes app_identity_email(struct ctx *ctx, struct bytes app);
+
 #endif

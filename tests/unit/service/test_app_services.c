@@ -200,6 +200,57 @@ static void a_token_has_scopes_and_an_end(void **state)
         bytes_eq(first, app_identity_GetAccessTokenResponse_access_token(out)));
 }
 
+static struct bytes make_token(const char *first, const char *second)
+{
+    struct app_identity_GetAccessTokenRequest *in =
+        app_identity_GetAccessTokenRequest_new(&f.ctx);
+    struct app_identity_GetAccessTokenResponse *out =
+        app_identity_GetAccessTokenResponse_new(&f.ctx);
+
+    app_identity_GetAccessTokenRequest_add_scope(&f.ctx, in, bytes_str(first));
+    if (second)
+        app_identity_GetAccessTokenRequest_add_scope(&f.ctx, in,
+                                                     bytes_str(second));
+    assert_int_equal(app_identity_access_token(&f.ctx, in, out), 0);
+    return app_identity_GetAccessTokenResponse_access_token(out);
+}
+
+static void a_token_says_whose_it_is_and_for_what(void **state)
+{
+    struct bytes token = make_token("https://x.example/auth/a", "b");
+    struct app_identity_token t;
+
+    (void)state;
+    assert_int_equal(app_identity_token_check(&f.ctx, token, &t), 0);
+    assert_bytes(t.app, BYTES_LIT("guestbook"));
+    assert_bytes(t.email, BYTES_LIT("guestbook@appspot.gserviceaccount.com"));
+    assert_true(app_identity_token_has(&t, "https://x.example/auth/a"));
+    assert_true(app_identity_token_has(&t, "b"));
+    assert_false(app_identity_token_has(&t, "https://x.example/auth"));
+    assert_false(app_identity_token_has(&t, "a,b"));
+    assert_false(app_identity_token_has(&t, ""));
+}
+
+/* No single character of a token can be another, none can be missing. */
+static void a_changed_token_is_worth_nothing(void **state)
+{
+    struct bytes token = make_token("a", NULL);
+    struct app_identity_token t;
+
+    (void)state;
+    for (size_t i = 0; i < token.n; i++) {
+        char *copy = arena_cstr(&f.arena, token);
+
+        copy[i] ^= 1;
+        assert_int_equal(app_identity_token_check(&f.ctx, bytes_str(copy), &t),
+                         ERR_DENIED);
+        assert_int_equal(
+            app_identity_token_check(&f.ctx, BYTES(token.p, i), &t),
+            ERR_DENIED);
+    }
+    assert_int_equal(f.ctx.err.code, 0);
+}
+
 /* ---- capability ---- */
 
 static void a_package_is_enabled_when_it_is_there(void **state)
@@ -431,6 +482,8 @@ int main(void)
         TEST(a_blob_of_more_than_8_kib_is_not_signed),
         TEST(names_follow_the_project),
         TEST(a_token_has_scopes_and_an_end),
+        TEST(a_token_says_whose_it_is_and_for_what),
+        TEST(a_changed_token_is_worth_nothing),
         TEST(a_package_is_enabled_when_it_is_there),
         TEST(writing_is_disabled_while_the_app_is_read_only),
         TEST(an_app_lists_its_services_and_versions),
