@@ -246,12 +246,12 @@ static void print_retry(const json_t *q)
     json_int_t attempts = queues_number(retry, "maxAttempts");
     const char *word = is_pull(q) ? "leases" : "attempts";
 
-    if (attempts > 0)
+    if (attempts >= 0)
         printf("  retries      %" JSON_INTEGER_FORMAT " %s", attempts, word);
     else
         printf("  retries      without limit");
     if (age && !is_pull(q))
-        printf("%s within %s", attempts > 0 ? ", and on" : ", but", age);
+        printf("%s within %s", attempts >= 0 ? ", and on" : ", but", age);
     if (!is_pull(q))
         printf("; after %s to %s, doubling %" JSON_INTEGER_FORMAT " times",
                api_text(retry, "minBackoff", "?"),

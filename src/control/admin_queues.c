@@ -47,15 +47,21 @@ static json_t *seconds_json(double seconds)
 
 #define QUEUE_(name_) platform_Queue_##name_
 
+/* An attempt more than it is tried again; of a pull queue, the leases. */
+static json_int_t max_attempts(const struct platform_Queue *m)
+{
+    if (!QUEUE_(has_retry_limit)(m))
+        return -1;
+    return QUEUE_(retry_limit)(m) + (QUEUE_(pull)(m) ? 0 : 1);
+}
+
 static json_t *retry_json(const struct platform_Queue *m)
 {
-    json_t *o = json_pack(
-        "{s:I, s:o, s:o, s:I}", "maxAttempts",
-        QUEUE_(has_retry_limit)(m) ? (json_int_t)QUEUE_(retry_limit)(m) + 1
-                                   : (json_int_t)-1,
-        "minBackoff", seconds_json(QUEUE_(min_backoff_sec)(m)), "maxBackoff",
-        seconds_json(QUEUE_(max_backoff_sec)(m)), "maxDoublings",
-        (json_int_t)QUEUE_(max_doublings)(m));
+    json_t *o =
+        json_pack("{s:I, s:o, s:o, s:I}", "maxAttempts", max_attempts(m),
+                  "minBackoff", seconds_json(QUEUE_(min_backoff_sec)(m)),
+                  "maxBackoff", seconds_json(QUEUE_(max_backoff_sec)(m)),
+                  "maxDoublings", (json_int_t)QUEUE_(max_doublings)(m));
 
     if (QUEUE_(has_retry_age_sec)(m))
         json_object_set_new(o, "maxRetryDuration",

@@ -244,64 +244,82 @@ static void tell_task(struct platform_Task *m, const struct task *t)
 
 /*
  * Bounds of what one page looks at: dead rows of a purged queue, and bodies,
- * which are read although nobody wants them.
+ * which are read with the rows.
  */
 enum { LOOKED_MAX = 20000, SCAN_ROWS = 100, SCANNED_BYTES = 16 << 20 };
 
 struct listing {
-    struct queue *q;
+    const struct queue *q;
     const struct queue_def *def;
-    size_t wanted, looked, bytes;
+    struct task *tasks;
+    size_t n, max, looked, bytes;
 };
 
-static int list_page(struct ctx *ctx, struct listing *l,
-                     const struct storage_page *page,
-                     struct platform_ListTasksResponse *out)
+static int list_rows(struct ctx *ctx, struct listing *l,
+                     const struct storage_page *page)
 {
     for (size_t i = 0; i < page->n; i++) {
         const struct storage_row *row = &page->rows[i];
-        struct task t;
+        struct task *t = &l->tasks[l->n];
 
-        if (!task_read(row->row, row->value, &t))
+        if (!task_read(row->row, row->value, t))
             return ctx_err(ctx, ERR_CORRUPT,
                            "a task of queue \"%.*s\" does not read back",
                            BYTES_FMT(l->q->name));
         l->looked++;
         l->bytes += row->row.n + row->value.n;
-        if (t.created <= l->def->purged)
-            continue;
-        tell_task(platform_ListTasksResponse_add_task(ctx, out), &t);
-        l->wanted--;
+        l->n += t->created > l->def->purged;
     }
     return 0;
 }
 
 static bool goes_on(const struct listing *l)
 {
-    return l->wanted > 0 && l->looked < LOOKED_MAX && l->bytes < SCANNED_BYTES;
+    return l->n < l->max && l->looked < LOOKED_MAX && l->bytes < SCANNED_BYTES;
 }
 
-static int list_tasks(struct ctx *ctx, struct listing *l,
-                      struct storage_range range,
-                      struct platform_ListTasksResponse *out)
+static int list_from(struct ctx *ctx, struct listing *l, struct bytes from,
+                     struct bytes *next)
 {
     struct bytes partition =
         task_partition(ctx->arena, l->q->app->id, TASK_BY_ETA, l->q->name);
+    struct storage_range range = {.from = from, .to_end = true};
     struct storage_page page = {.more = true};
     int rc = 0;
 
     while (rc == 0 && page.more && goes_on(l)) {
-        rc = storage_scan(ctx, ctx->env->storage, partition, &range,
-                          STORAGE_FORWARD,
-                          l->wanted < SCAN_ROWS ? l->wanted : SCAN_ROWS, &page);
+        size_t left = l->max - l->n;
+
+        rc = storage_scan(ctx, ctx->env->taskqueue->o.storage, partition,
+                          &range, STORAGE_FORWARD,
+                          left < SCAN_ROWS ? left : SCAN_ROWS, &page);
         if (rc == 0)
-            rc = list_page(ctx, l, &page, out);
+            rc = list_rows(ctx, l, &page);
         if (rc == 0 && page.more)
             range = storage_range_after(ctx->arena, &range, STORAGE_FORWARD,
                                         page.rows[page.n - 1].row);
     }
-    if (rc == 0 && page.more)
-        platform_ListTasksResponse_set_next(out, range.from);
+    *next = page.more ? range.from : BYTES_NONE;
+    return rc;
+}
+
+int task_list(struct ctx *ctx, struct queue *q, struct bytes from, size_t max,
+              struct task_page *out)
+{
+    struct taskqueue *tq = ctx->env->taskqueue;
+    struct listing l = {.q = q, .def = queue_def(ctx, tq, q), .max = max};
+    bool moves = false, first = from.n == 0;
+    int rc;
+
+    l.tasks = ARENA_ARRAY(ctx->arena, struct task, max + 1);
+    if (first)
+        from = task_eta_row(ctx->arena, queue_scan_begin(tq, q, &moves),
+                            BYTES_NONE);
+    rc = list_from(ctx, &l, from, &out->next);
+    if (first)
+        queue_scan_end(tq, q, moves, 0);
+    out->tasks = l.tasks;
+    out->n = l.n;
     return rc;
 }
 
@@ -309,29 +327,23 @@ int taskqueue_admin_tasks(struct ctx *ctx,
                           const struct platform_ListTasksRequest *in,
                           struct platform_ListTasksResponse *out)
 {
-    struct taskqueue *tq = ctx->env->taskqueue;
-    struct storage_range range = {
-        .from = platform_ListTasksRequest_after(in),
-        .to_end = true,
-    };
-    struct listing l = {
-        .wanted = page_limit(platform_ListTasksRequest_has_limit(in),
-                             platform_ListTasksRequest_limit(in)),
-    };
-    bool moves = false;
+    size_t max = page_limit(platform_ListTasksRequest_has_limit(in),
+                            platform_ListTasksRequest_limit(in));
+    struct task_page page;
+    struct queue *q;
     int rc = need_queue(ctx, platform_ListTasksRequest_app(in),
-                        platform_ListTasksRequest_queue(in), &l.q);
+                        platform_ListTasksRequest_queue(in), &q);
 
+    if (rc == 0)
+        rc = task_list(ctx, q, platform_ListTasksRequest_after(in), max, &page);
     if (rc)
         return rc;
-    l.def = queue_def(ctx, tq, l.q);
-    if (range.from.n)
-        return list_tasks(ctx, &l, range, out);
-    range.from =
-        task_eta_row(ctx->arena, queue_scan_begin(tq, l.q, &moves), BYTES_NONE);
-    rc = list_tasks(ctx, &l, range, out);
-    queue_scan_end(tq, l.q, moves, 0);
-    return rc;
+    for (size_t i = 0; i < page.n; i++)
+        tell_task(platform_ListTasksResponse_add_task(ctx, out),
+                  &page.tasks[i]);
+    if (page.next.n)
+        platform_ListTasksResponse_set_next(out, page.next);
+    return 0;
 }
 
 static int need_task(struct ctx *ctx, const struct platform_TaskRequest *in,

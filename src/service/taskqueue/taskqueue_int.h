@@ -34,6 +34,22 @@ struct task_found {
 int task_find(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
               const struct bytes *names, size_t n, struct task_found *out);
 
+/* Tasks in the order in which they are due. */
+struct task_page {
+    struct task *tasks;
+    size_t n;
+    struct bytes next; /* where the next page begins; .n 0: there is none */
+};
+
+/*
+ * Up to `max` tasks of a queue from `from` on, the `next` of the page before
+ * (empty: from the front).  A page ends early, even without a task, rather than
+ * look at too many rows or bytes; only `next` says whether it was the last.
+ * In the arena (admin.c).
+ */
+int task_list(struct ctx *ctx, struct queue *q, struct bytes from, size_t max,
+              struct task_page *out);
+
 /* What a row by name says to who asks now: 0, UNKNOWN_TASK or
  * TOMBSTONED_TASK. */
 int32_t task_name_result(struct taskqueue *tq, const struct queue *q,
