@@ -288,6 +288,7 @@ static void open_services(struct server *s)
 
     s->env.domain = s->o.domain;
     s->env.emulator = s->o.emulator;
+    s->env.project = s->o.project;
     must(s, storage_open(&s->ctx, &so, &s->env.storage));
     open_engine(s);
     must(s, platform_open(&s->ctx, s->env.storage, read_ticket(s),

@@ -402,6 +402,11 @@ static void add_platform_locations(struct buf *out)
                "            set $appscale_backend " ROUTING_SERVER_BACKEND ";\n"
                "            proxy_pass http://edge;\n"
                "        }\n"
+               "        location ^~ /_ah/taskqueue/v1beta2/projects/ {\n"
+               "            auth_request off;\n"
+               "            set $appscale_backend " ROUTING_SERVER_BACKEND ";\n"
+               "            proxy_pass http://edge;\n"
+               "        }\n"
                "        location ~ \"%s\" {\n"
                "            return 404;\n"
                "        }\n",

@@ -11,6 +11,7 @@
 #include "service/modules/modules.h"
 #include "service/platform/platform.h"
 #include "service/taskqueue/admin.h"
+#include "service/taskqueue/rest.h"
 #include "service/taskqueue/taskqueue.h"
 #include "service/user/user.h"
 
@@ -263,5 +264,6 @@ const struct rpc_service *const rpc_services[] = {
 
 const struct http_route *const rpc_routes[] = {
     user_routes,
+    taskqueue_routes,
     NULL,
 };

@@ -35,6 +35,7 @@ struct service_env {
     struct taskqueue *taskqueue; /* queues, tasks, their dispatcher */
     const char *domain;          /* "localhost", "apps.example.com" */
     bool emulator;               /* any ticket is accepted */
+    const char *project;         /* the emulator's app; else NULL */
     /* The emulator alone: a query makes the index it lacks; with a file of the
      * application, that decides, and the index gets its entry there. */
     bool auto_index;

@@ -164,6 +164,21 @@ class Machine:
             headers={'Host': host, **kwargs.pop('headers', {})},
             timeout=30 * paths.SLOWNESS, allow_redirects=False, **kwargs)
 
+    def sign_in(self, host, email, password):
+        """The session cookie, "appscale_session=..."."""
+        form = self.get('/_ah/login?continue=/', host=host)
+        token = re.search('name="token" value="([^"]+)"', form.text).group(1)
+        answer = requests.post(
+            f'http://127.0.0.1:{self.settings["http_port"]}/_ah/login',
+            data={'email': email, 'password': password, 'token': token,
+                  'continue': '/'},
+            headers={'Host': host, 'Cookie': '; '.join(
+                f'{c.name}={c.value}' for c in form.cookies)},
+            allow_redirects=False, timeout=30)
+        assert answer.status_code == 302, answer.text
+        return re.search('appscale_session=[^;]+',
+                         answer.headers['Set-Cookie']).group(0)
+
     def kill(self, name):
         """kill -9 of one process, once the next one is up: its pid."""
         old = self.process(name)

@@ -339,7 +339,7 @@ def test_a_handler_may_demand_a_sign_in(running):
 
     running.api('POST', '/v1/platform/users', {
         'email': 'ann@example.com', 'password': 'secret-1'})
-    cookie = sign_in(running, host, 'ann@example.com', 'secret-1')
+    cookie = running.sign_in(host, 'ann@example.com', 'secret-1')
     seen = dict(get('/in', cookie).json()['headers'])
     seen = {k.lower(): v for k, v in seen.items()}
     assert seen['x-appengine-user-email'] == 'ann@example.com'
@@ -350,21 +350,5 @@ def test_a_handler_may_demand_a_sign_in(running):
         'email': 'ann@example.com', 'password': 'secret-2', 'admin': True,
         'replace': True})
     assert get('/in', cookie).status_code == 302     # an older password
-    cookie = sign_in(running, host, 'ann@example.com', 'secret-2')
+    cookie = running.sign_in(host, 'ann@example.com', 'secret-2')
     assert get('/boss', cookie).json()['text'] == 'gated'
-
-
-def sign_in(machine, host, email, password):
-    """The session cookie."""
-    form = machine.get('/_ah/login?continue=/', host=host)
-    token = re.search('name="token" value="([^"]+)"', form.text).group(1)
-    answer = requests.post(
-        f'http://127.0.0.1:{machine.settings["http_port"]}/_ah/login',
-        data={'email': email, 'password': password, 'token': token,
-              'continue': '/'},
-        headers={'Host': host, 'Cookie': '; '.join(
-            f'{c.name}={c.value}' for c in form.cookies)},
-        allow_redirects=False, timeout=30)
-    assert answer.status_code == 302, answer.text
-    return re.search('appscale_session=[^;]+',
-                     answer.headers['Set-Cookie']).group(0)

@@ -5,6 +5,8 @@ import json
 import time
 
 import pytest
+import requests
+from google.appengine.api.app_identity import app_identity_service_pb2 as identity
 from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as pb
 
 from lib import paths, rpc
@@ -19,9 +21,9 @@ queue:
 - name: pull
   mode: pull
   acl:
-  - user_email: worker@appspot.gserviceaccount.com
+  - user_email: demo@appspot.gserviceaccount.com
   - user_email: me@example.com
-  - writer_email: producer@appspot.gserviceaccount.com
+  - writer_email: demo@appspot.gserviceaccount.com
 '''
 
 numbers = itertools.count(1)
@@ -82,7 +84,7 @@ def test_queues_are_listed_and_described(app):
     assert tasks[0]['scheduleTime'] == \
         q['stats']['oldestEstimatedArrivalTime']
     assert app.queue('pull')['acl']['writerEmail'] == [
-        'producer@appspot.gserviceaccount.com']
+        'demo@appspot.gserviceaccount.com']
 
 
 def test_a_paused_queue_keeps_its_tasks_until_it_is_resumed(app):
@@ -154,3 +156,69 @@ def test_any_token_of_the_right_letters_is_a_place(app):
     status, page = app.machine.api(
         'GET', '/v1/apps/demo/queues/lazy/tasks?pageToken=AAAA')
     assert status == 200 and [t['id'] for t in page['tasks']] == [name]
+
+
+# ---- pull queues by REST ----
+
+BASE = '/taskqueue/v1beta2/projects/demo/taskqueues/pull'
+
+
+def token(app, scope):
+    answer = app.client.call(
+        'app_identity_service', 'GetAccessToken',
+        identity.GetAccessTokenRequest(scope=[scope]),
+        identity.GetAccessTokenResponse)
+    return answer.access_token
+
+
+def rest(app, method, path, bearer=None, host='demo.localhost', want=200,
+         **kwargs):
+    """Through the front end, as a worker on another machine."""
+    headers = {'Host': host, **kwargs.pop('headers', {})}
+    if bearer:
+        headers['Authorization'] = f'Bearer {bearer}'
+    answer = requests.request(
+        method, f'http://127.0.0.1:{app.machine.settings["http_port"]}'
+        f'/_ah{BASE}{path}', headers=headers, timeout=30, **kwargs)
+    assert answer.status_code == want, answer.text
+    return answer.json() if want != 204 else None
+
+
+def test_a_worker_elsewhere_leases_and_deletes(app):
+    bearer = token(app, 'https://www.googleapis.com/auth/taskqueue')
+    added = rest(app, 'POST', '/tasks', bearer,
+                 json={'payloadBase64': 'd29yaw==', 'tag': 'red'})
+    leased, = rest(app, 'POST', '/tasks/lease?leaseSecs=60&numTasks=5',
+                   bearer)['items']
+    assert leased['id'] == added['id']
+    assert leased['payloadBase64'] == 'd29yaw=='
+    assert app.queue('pull')['stats']['executedLastMinuteCount'] >= 1
+    rest(app, 'PATCH', f'/tasks/{added["id"]}?newLeaseSeconds=90', bearer,
+         json={'leaseTimestamp': leased['leaseTimestamp']})
+    rest(app, 'DELETE', f'/tasks/{added["id"]}', bearer, want=204)
+    assert app.json('tasks', 'list', 'demo', 'pull') == []
+
+
+def test_strangers_are_refused_at_every_address(app):
+    port = app.machine.settings['api_port']
+    wrong = token(app, 'https://www.googleapis.com/auth/devstorage.full')
+    for bearer, want in ((None, 401), ('as2.demo.1.x.y', 401), (wrong, 403)):
+        error = rest(app, 'GET', '', bearer, want=want)['error']
+        assert error['code'] == want
+        direct = requests.get(
+            f'http://127.0.0.1:{port}{BASE}', timeout=30,
+            headers={'Authorization': f'Bearer {bearer}'} if bearer else {})
+        assert direct.status_code == want
+    # An app's ticket is for the API, not for this.
+    rest(app, 'GET', '', app.client.ticket, want=401)
+
+
+def test_a_person_whom_the_acl_names_signs_in(app):
+    app.machine.api('POST', '/v1/platform/users', {
+        'email': 'me@example.com', 'password': 'secret', 'admin': False,
+        'replace': True})
+    cookie = app.machine.sign_in('demo.localhost', 'me@example.com', 'secret')
+    rest(app, 'GET', '/tasks', cookie.split('=', 1)[1])
+    rest(app, 'GET', '/tasks', want=401, headers={'Cookie': cookie})
+    rest(app, 'POST', '/tasks', cookie.split('=', 1)[1], want=403,
+         json={'payloadBase64': ''})

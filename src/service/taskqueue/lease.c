@@ -246,6 +246,7 @@ static void tell(struct ctx *ctx, struct lease *l, const bool *gone,
             queue_count(l->q, -1, task_size(t));
             continue;
         }
+        queue_count_run(l->tq, l->q, l->now);
         task_request_read(t->request, &r);
         m = taskqueue_TaskQueueQueryAndOwnTasksResponse_add_task(ctx, out);
         OWN_(set_task_name)(m, t->name);

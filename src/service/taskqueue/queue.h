@@ -193,10 +193,10 @@ void queue_count_swept(struct queue *q, size_t bytes);
 /* Tasks that are there to see. */
 int64_t queue_tasks(const struct queue *q);
 
-/* An attempt was made. */
+/* An attempt was made, or a lease given. */
 void queue_count_run(struct taskqueue *tq, struct queue *q, int64_t now);
 
-/* Attempts of the last minute and the last hour. */
+/* Attempts (leases, of a pull queue) of the last minute and the last hour. */
 void queue_recent(struct taskqueue *tq, struct queue *q, int64_t now,
                   int64_t *minute, int64_t *hour);
 
