@@ -313,7 +313,7 @@ int taskqueue_lease(struct ctx *ctx,
                     struct taskqueue_TaskQueueQueryAndOwnTasksResponse *out)
 {
 #define IN_(name_) taskqueue_TaskQueueQueryAndOwnTasksRequest_##name_(in)
-    int64_t us = lease_us(IN_(lease_seconds)), max = IN_(max_tasks);
+    int64_t us = lease_us(IN_(lease_seconds)), max = IN_(max_tasks), at, eta;
     struct lease l = {
         .tq = ctx->env->taskqueue,
         .by_tag = IN_(group_by_tag),
@@ -332,6 +332,11 @@ int taskqueue_lease(struct ctx *ctx,
                              "Tag specified, but group_by_tag was not.");
     if (l.def->paused || l.def->disabled)
         return 0;
+    /* Over what is purged and not swept yet, a queue at a time. */
+    if (l.def->purged > l.def->swept)
+        rc = queue_first(ctx, l.tq, l.q, &at, &eta);
+    if (rc)
+        return rc;
     l.max = max < TASK_LEASE_MAX ? (size_t)max : TASK_LEASE_MAX;
     l.now = clock_wall();
     l.until = l.now + us;

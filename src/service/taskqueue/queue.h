@@ -233,6 +233,13 @@ int queue_store_marks(struct ctx *ctx, struct taskqueue *tq);
  */
 struct storage_key queue_started_key(struct arena *a, const struct queue *q);
 
+/*
+ * Where the first task that is not purged stands, and its ETA; INT64_MAX and
+ * -1 when there is none.  Moves the low-water mark there.
+ */
+int queue_first(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
+                int64_t *at, int64_t *eta);
+
 /* The retry parameters that count for a task of a queue. */
 struct retry queue_retry(const struct queue_def *def,
                          const struct task_request *r);

@@ -109,44 +109,72 @@ int taskqueue_fetch_queues(
 
 /* ---- FetchQueueStats ---- */
 
+/* The first task of a page that is there to see; *from is where to go on. */
+static int first_of_page(struct ctx *ctx, struct taskqueue *tq,
+                         const struct queue *q, size_t rows, struct buf *from,
+                         bool *more, struct task *out)
+{
+    int64_t purged = queue_def(ctx, tq, q)->purged;
+    struct storage_range range = {.from = buf_view(from), .to_end = true};
+    struct storage_page page;
+    int rc = storage_scan(
+        ctx, tq->o.storage,
+        task_partition(ctx->arena, q->app->id, TASK_BY_ETA, q->name), &range,
+        STORAGE_FORWARD, rows, &page);
+
+    if (rc)
+        return rc;
+    *more = page.more;
+    for (size_t i = 0; i < page.n; i++) {
+        if (task_read(page.rows[i].row, page.rows[i].value, out) &&
+            out->created > purged)
+            return 0;
+    }
+    *out = (struct task){.eta = -1, .at = INT64_MAX};
+    if (page.n) {
+        buf_clear(from);
+        buf_add(from, page.rows[page.n - 1].row);
+        buf_add_u8(from, 0);
+    }
+    return 0;
+}
+
+int queue_first(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
+                int64_t *at, int64_t *eta)
+{
+    enum { FEW = 20, MANY = 2000 }; /* purged ones may stand in front */
+    struct task t = {.eta = -1, .at = INT64_MAX};
+    int64_t now = clock_wall();
+    struct buf from = BUF_HEAP;
+    bool moves, more = queue_tasks(q) > 0;
+    int rc = 0;
+
+    buf_add_be64(&from, (uint64_t)queue_scan_begin(tq, q, &moves));
+    for (size_t rows = FEW; rc == 0 && more && t.eta < 0; rows = MANY) {
+        struct arena arena = ARENA_INIT;
+        struct ctx page;
+
+        ctx_init(&page, &arena);
+        page.deadline = ctx->deadline;
+        rc = first_of_page(&page, tq, q, rows, &from, &more, &t);
+        if (rc)
+            ctx_err(ctx, (enum err_code)rc, "%s", ctx_err_text(&page, rc));
+        arena_release(&arena);
+    }
+    buf_release(&from);
+    *at = t.at;
+    *eta = t.eta;
+    /* Without a task nothing was looked at: that moves no mark. */
+    queue_scan_end(tq, q, moves, rc || t.eta < 0 ? 0 : t.at < now ? t.at : now);
+    return rc;
+}
+
 int queue_oldest(struct ctx *ctx, struct taskqueue *tq, struct queue *q,
                  int64_t *eta)
 {
-    enum { ROWS = 20 };
-    const struct queue_def *def = queue_def(ctx, tq, q);
-    struct bytes partition =
-        task_partition(ctx->arena, q->app->id, TASK_BY_ETA, q->name);
-    bool moves;
-    int64_t first = INT64_MAX;
-    int64_t from = queue_scan_begin(tq, q, &moves);
-    struct storage_range range = {
-        .from = task_eta_row(ctx->arena, from, BYTES_NONE),
-        .to_end = true,
-    };
-    struct storage_page page = {.more = true};
-    int rc = 0;
+    int64_t at;
 
-    *eta = -1;
-    while (rc == 0 && page.more && *eta < 0) {
-        rc = storage_scan(ctx, tq->o.storage, partition, &range,
-                          STORAGE_FORWARD, ROWS, &page);
-        for (size_t i = 0; rc == 0 && *eta < 0 && i < page.n; i++) {
-            struct task t;
-
-            if (task_read(page.rows[i].row, page.rows[i].value, &t) &&
-                t.created > def->purged) {
-                *eta = t.eta;
-                first = t.at;
-            }
-        }
-        if (rc == 0 && page.more)
-            range = storage_range_after(ctx->arena, &range, STORAGE_FORWARD,
-                                        page.rows[page.n - 1].row);
-    }
-    if (first > clock_wall())
-        first = clock_wall();
-    queue_scan_end(tq, q, moves, rc ? 0 : first);
-    return rc;
+    return queue_first(ctx, tq, q, &at, eta);
 }
 
 double queue_enforced_rate(const struct queue *q, const struct queue_def *def)
