@@ -289,12 +289,27 @@ static int copy_def(struct ctx *ctx, struct engine *e, struct engine_app *app,
     return rc;
 }
 
+/*
+ * A writer that did not know the index yet may have replaced a value whose row
+ * another, who did, had just written.  Such writers are gone by now; what rows
+ * there are is taken away before they are made from the entities.
+ */
+static int clear(struct ctx *ctx, struct engine *e, struct engine_app *app,
+                 const struct index_def *def)
+{
+    struct index_work unseen = {.app = app, .id = def->id};
+
+    return remove_rows(ctx, e, app, def, &unseen);
+}
+
 static int finish_build(struct ctx *ctx, struct engine *e,
                         struct engine_app *app, const struct index_def *def,
                         struct index_work *work)
 {
-    int rc = build(ctx, e, app, def, work);
+    int rc = clear(ctx, e, app, def);
 
+    if (rc == 0)
+        rc = build(ctx, e, app, def, work);
     if (rc == ERR_EXHAUSTED) {
         log_error(ctx, "engine.index.error", "index", log_int(def->id), "kind",
                   log_bytes(def->kind), "why",

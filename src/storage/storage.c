@@ -207,8 +207,6 @@ int storage_compact(struct ctx *ctx, struct storage *st,
     *out = (struct storage_compaction){0};
     if (!st->backend->compact)
         return 0;
-    if (!ctx->may_wait)
-        return ERR_WOULD_BLOCK;
     return st->backend->compact(ctx, st, progress, arg, out);
 }
 

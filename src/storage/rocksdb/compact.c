@@ -103,8 +103,11 @@ int rocks_compact(struct ctx *ctx, struct storage *st,
     struct rocks *r = rocks_of(st);
     struct bytes *border, from = BYTES_NONE;
     size_t n;
-    int rc = borders(ctx, r, &border, &n);
+    int rc;
 
+    if (!ctx->may_wait)
+        return ERR_WOULD_BLOCK;
+    rc = borders(ctx, r, &border, &n);
     out->before = disk_bytes(ctx, r);
     for (size_t i = 0; i <= n && rc == 0; i++) {
         struct bytes to = i < n ? border[i] : BYTES_NONE;

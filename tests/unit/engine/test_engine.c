@@ -365,6 +365,36 @@ ON_EACH_BACKEND(a_new_index_gets_the_rows_of_old_entities)
     assert_int_equal(bed_rows(b, KEY_COMPOSITES), 0);
 }
 
+/* A writer that did not know the index yet leaves the row of a value that it
+ * replaced. */
+ON_EACH_BACKEND(a_new_index_is_built_on_nothing)
+{
+    struct bytes composites =
+        key_partition(&b->arena, b->ctx.app, BYTES_NONE, KEY_COMPOSITES);
+    struct storage_batch batch = STORAGE_BATCH_IN(&b->arena);
+    struct storage_range all = STORAGE_ALL;
+    struct bytes ref = make_ref(&b->arena, {"K", 1}), stale;
+    struct storage_page page;
+
+    bed_ok(b, engine_indexes_set(&b->ctx, b->engine, b->ctx.app,
+                                 BYTES_LIT(yaml_n_desc), NULL, NULL));
+    bed_put(b, ref, 1);
+    bed_ok(b, storage_scan(&b->ctx, b->storage, composites, &all,
+                           STORAGE_FORWARD, 10, &page));
+    assert_int_equal(page.n, 1);
+    stale = page.rows[0].row;
+    bed_put(b, ref, 2);
+    storage_batch_put(&batch, (struct storage_key){composites, stale},
+                      page.rows[0].value);
+    bed_ok(b, storage_commit(&b->ctx, b->storage, &batch, NULL));
+    bed_ok(b, engine_start(&b->ctx, b->engine));
+    await_state(b, INDEX_READ_WRITE);
+    bed_ok(b, storage_scan(&b->ctx, b->storage, composites, &all,
+                           STORAGE_FORWARD, 10, &page));
+    assert_int_equal(page.n, 1);
+    assert_false(bytes_eq(page.rows[0].row, stale));
+}
+
 static void an_unfinished_index_is_built_after_a_restart(void **state)
 {
     struct bed b;
@@ -494,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_reserved_id_far_ahead_is_never_handed_out),
         cmocka_unit_test(a_new_entity_never_takes_the_id_of_an_old_one),
         cmocka_unit_test(a_new_index_gets_the_rows_of_old_entities),
+        cmocka_unit_test(a_new_index_is_built_on_nothing),
         cmocka_unit_test(an_unfinished_index_is_built_after_a_restart),
         cmocka_unit_test(an_index_can_be_waited_for),
         cmocka_unit_test(writers_of_one_entity_leave_no_stray_index_rows),

@@ -77,6 +77,11 @@ static void *run_peer(void *arg)
     return NULL;
 }
 
+static int connections(void)
+{
+    return __atomic_load_n(&peer.connections, __ATOMIC_RELAXED);
+}
+
 static void peer_start(const struct line *script, size_t n)
 {
     struct sockaddr_in a = {.sin_family = AF_INET,
@@ -199,7 +204,7 @@ static void answers_of_every_framing(void **state)
         assert_true(o.res.sent);
     }
     /* One for the first five, which were kept; one for the last. */
-    assert_int_equal(peer.connections, 2);
+    assert_int_equal(connections(), 2);
     stop();
     peer_stop();
 }
@@ -211,7 +216,7 @@ static void a_head_has_no_body_whatever_it_says(void **state)
 
     assert_int_equal(ask_for(true, 10 * CLOCK_SEC).res.status, 200);
     assert_int_equal(ask().res.status, 200);
-    assert_int_equal(peer.connections, 1);
+    assert_int_equal(connections(), 1);
     stop();
     peer_stop();
 }
@@ -224,11 +229,11 @@ static void a_kept_connection_that_was_closed_is_replaced_once(void **state)
 
     assert_int_equal(ask().res.status, 200);
     assert_int_equal(ask().res.status, 200);
-    assert_int_equal(peer.connections, 2);
+    assert_int_equal(connections(), 2);
     o = ask();
     assert_int_equal(o.res.err, ERR_UNAVAILABLE);
     assert_true(o.res.sent);
-    assert_int_equal(peer.connections, 3);
+    assert_int_equal(connections(), 3);
     stop();
     peer_stop();
 }
@@ -242,7 +247,7 @@ static void a_broken_answer_is_not_tried_again(void **state)
     ask();
     o = ask();
     assert_int_equal(o.res.err, ERR_UNAVAILABLE);
-    assert_int_equal(peer.connections, 1);
+    assert_int_equal(connections(), 1);
     stop();
     peer_stop();
 }
@@ -282,7 +287,7 @@ static void what_follows_an_answer_spoils_the_connection(void **state)
 
     assert_int_equal(ask().res.status, 200);
     assert_int_equal(ask().res.status, 200);
-    assert_int_equal(peer.connections, 2);
+    assert_int_equal(connections(), 2);
     stop();
     peer_stop();
 }
