@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PAGE = 100, LIMIT = 100, LOOK_AGAIN_US = 100 * 1000 };
+enum { PAGE = 500, LIMIT = 100, LOOK_AGAIN_US = 100 * 1000 };
 
 static const char *task_path(struct cli *cli, const char *verb)
 {
@@ -205,27 +205,32 @@ static int follow(struct cli *cli, struct api *api, const char *before,
     return rc;
 }
 
+static int run_failed(struct cli *cli, const json_t *task)
+{
+    json_int_t status =
+        queues_number(json_object_get(task, "lastAttempt"), "httpStatus");
+    const char *how =
+        status
+            ? arena_printf(&cli->arena,
+                           "failed with status %" JSON_INTEGER_FORMAT, status)
+            : "was not answered";
+
+    return cli_fail(
+        cli, CLI_FAILED,
+        arena_printf(&cli->arena, "appscale logs %s", cli_operand(cli, 0)),
+        "task %s %s; it is tried again at %s UTC", cli_operand(cli, 2), how,
+        queues_moment(&cli->arena, api_text(task, "scheduleTime", NULL)));
+}
+
 static int run_result(struct cli *cli, const json_t *task)
 {
-    const json_t *last = json_object_get(task, "lastAttempt");
-    json_int_t status = queues_number(last, "httpStatus");
-
     if (cli->json && task)
         cli_print_json(task);
     else if (cli->json)
         printf("{\"done\": true}\n");
-    if (!task) {
-        if (!cli->json)
-            printf("Task %s is done.\n", cli_operand(cli, 2));
-        return 0;
-    }
-    return cli_fail(
-        cli, CLI_FAILED,
-        arena_printf(&cli->arena, "appscale logs %s", cli_operand(cli, 0)),
-        status ? "task %s failed with status %d; it is tried again at %s UTC"
-               : "task %s was not answered (%d); it is tried again at %s UTC",
-        cli_operand(cli, 2), (int)status,
-        queues_moment(&cli->arena, api_text(task, "scheduleTime", NULL)));
+    else if (!task)
+        printf("Task %s is done.\n", cli_operand(cli, 2));
+    return task ? run_failed(cli, task) : 0;
 }
 
 static int tasks_run(struct cli *cli)

@@ -235,6 +235,13 @@ def test_run_tells_a_failure(controller, appscale):
     assert 'status 500' in done.stderr and 'tried again at' in done.stderr
 
 
+def test_run_tells_what_was_never_answered(controller, appscale):
+    controller.task_result = 'none'
+    done = appscale('tasks', 'run', 'guest', 'default', 't5', '--wait')
+    assert done.returncode == 1
+    assert 'was not answered; it is tried again at' in done.stderr
+
+
 def test_run_refuses_in_a_queue_that_stands_still(controller, appscale):
     controller.tasks['guest/mail'] = [task('t')]
     done = appscale('tasks', 'run', 'guest', 'mail', 't', '--wait')

@@ -6,7 +6,8 @@ import time
 
 import pytest
 import requests
-from google.appengine.api.app_identity import app_identity_service_pb2 as identity
+from google.appengine.api.app_identity import (
+    app_identity_service_pb2 as identity)
 from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as pb
 
 from lib import paths, rpc

@@ -251,8 +251,9 @@ class FakeController:
                 self.tasks[f'{project}/{queue}'].remove(task)
             else:
                 task['lastAttempt'] = {
-                    'dispatchTime': '2026-01-14T10:00:05.000Z',
-                    'httpStatus': self.task_result}
+                    'dispatchTime': '2026-01-14T10:00:05.000Z'}
+                if self.task_result != 'none':
+                    task['lastAttempt']['httpStatus'] = self.task_result
         return 200, answer
 
     def run_task(self, query, body, project, queue, name):

@@ -1,5 +1,8 @@
-"""Pull queues by the REST API, v1beta2, with plain HTTP against the emulator."""
+"""Pull queues by the REST API v1beta2: plain HTTP against the emulator."""
 import base64
+import http.client
+import json
+import random
 import time
 
 import pytest
@@ -16,8 +19,8 @@ PROJECT = sdk.PROJECT
 
 class Rest:
     def __init__(self, api, queue='pull', project=PROJECT):
-        self.base = (f'http://{api.host}:{api.port}/taskqueue/v1beta2/projects/'
-                     f'{project}/taskqueues/{queue}')
+        self.base = (f'http://{api.host}:{api.port}/taskqueue/v1beta2/'
+                     f'projects/{project}/taskqueues/{queue}')
 
     def call(self, method, path='', want=200, body=None, **query):
         answer = requests.request(method, self.base + path, json=body,
@@ -271,6 +274,41 @@ def test_an_expired_lease_is_given_again(rest):
     again, = rest.lease()
     assert again['id'] == first['id'] and again['retry_count'] == 2
     assert first['leaseTimestamp'] == '0'
+
+
+PIECES = ['/', '//', '%00', '%2f', '..', 'projects', '/tasks', '/lease',
+          '/taskqueues', '/pull', 's~', '?', '&', 'leaseSecs=1', '%',
+          'numTasks=-1', 'tag=%ff', 'groupByTag=true', '%ff', 'x' * 600,
+          'newLeaseSeconds=1']
+BODIES = [b'', b'{', b'{"payloadBase64":"', b'"tag":"\xed\xa0\x80"}',
+          b'{"leaseTimestamp":"x"}', b'{"leaseTimestamp":1e400}', b'\x00',
+          b'[' * 5000,
+          b'{"payloadBase64":"=","id":"\\u0000"}']
+
+
+def test_garbage_is_an_error_of_the_callers_and_json(rest):
+    """Whatever is asked for: never a 500, never another type."""
+    dice = random.Random(7)
+    host, _, base = rest.base[len('http://'):].partition('/')
+    starts = ['/taskqueue/v1beta2/projects/', f'/{base}', f'/{base}/tasks',
+              '/_ah/taskqueue/v1beta2/projects/']
+    connection = http.client.HTTPConnection(host)
+    for _ in range(600):
+        path = dice.choice(starts) + ''.join(
+            dice.choices(PIECES, k=dice.randrange(6)))
+        connection.putrequest(
+            dice.choice(['GET', 'POST', 'PATCH', 'DELETE', 'HEAD']), path)
+        body = dice.choice(BODIES)
+        connection.putheader('Content-Length', str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.status < 500, (path, body, text)
+        if text:
+            json.loads(text)
+    connection.close()
+    rest.insert()
+    assert rest.lease()
 
 
 def pause(api, on):
