@@ -10,6 +10,7 @@
 #include "net/http_int.h"
 #include "rpc/rpc.h"
 #include "service/platform/platform.h"
+#include "service/taskqueue/taskqueue.h"
 #include "service/user/users.h"
 #include "storage/storage.h"
 #include "wire/pb.h"
@@ -47,6 +48,15 @@ static void start_once(void)
     require(engine_open(&ctx, env.storage, &env.engine) == 0);
     require(platform_open(&ctx, env.storage, BYTES_NONE, &env.platform) == 0);
     require(users_open(&ctx, env.storage, &env.users) == 0);
+    /* Nowhere to send tasks: they wait. */
+    require(taskqueue_open(&ctx,
+                           &(struct taskqueue_options){
+                               .storage = env.storage,
+                               .engine = env.engine,
+                               .platform = env.platform,
+                               .domain = env.domain,
+                           },
+                           &env.taskqueue) == 0);
     require(rpc_start(&ctx, &ro, &rpc) == 0);
     server.o.unix_path = "";
     server.loops = &loop;

@@ -150,6 +150,10 @@ def test_any_bytes_to_every_method(client):
         'app_identity_service': ['SignForApp', 'GetServiceAccountName'],
         'capability_service': ['IsEnabled'],
         'modules': ['GetModules', 'GetVersions', 'GetHostname'],
+        'taskqueue': ['Add', 'BulkAdd', 'Delete', 'QueryTasks', 'FetchTask',
+                      'ForceRun', 'QueryAndOwnTasks', 'ModifyTaskLease',
+                      'FetchQueues', 'FetchQueueStats', 'UpdateQueue',
+                      'PurgeQueue'],
     }
     for service, names in methods.items():
         for method in names:

@@ -5,6 +5,7 @@ see them; tests/sdk/test_deliveries.py has an app.
 """
 import datetime
 import itertools
+import random
 import time
 
 import pytest
@@ -472,6 +473,27 @@ def test_large_pull_tasks_come_in_answers_that_the_sdk_takes():
     second = queue.lease_tasks(600, 1000)
     assert len(first) >= 30 and len(first) + len(second) == 40
     assert all(t.payload == body for t in first + second)
+
+
+def test_requests_with_flipped_bytes_do_no_harm(client):
+    rng = random.Random(5)
+    whole = pb.TaskQueueBulkAddRequest(add_request=[
+        request(queue_name=b'push', body=b'b', method=2, tag=b't',
+                header=[{'key': b'K', 'value': b'v'}],
+                retry_parameters={'retry_limit': 3, 'min_backoff_sec': .5}),
+        request(queue_name=b'pull', mode=1, tag=b't', body=b'b'),
+    ]).SerializeToString()
+    for _ in range(1000):
+        bad = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            bad[rng.randrange(len(bad))] = rng.randrange(256)
+        client.envelope('taskqueue', 'BulkAdd', bytes(bad))
+    for name in (b'push', b'pull'):
+        call(client, 'QueryTasks', queue_name=name, max_rows=1000)
+        call(client, 'QueryTasks', queue_name=name, max_rows=1000,
+             start_eta_usec=0)
+    call(client, 'QueryAndOwnTasks', queue_name=b'pull', lease_seconds=60,
+         max_tasks=1000, group_by_tag=True)
 
 
 # ---- over restarts ----
