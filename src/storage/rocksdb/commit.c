@@ -77,29 +77,43 @@ static int check(struct ctx *ctx, struct rocks *r,
     return rc;
 }
 
+/* ERR_ABORTED: it has to begin again. */
+static int try_commit(struct ctx *ctx, struct rocks *r, struct group_commit *c,
+                      const uint64_t *conds, size_t *failed)
+{
+    const struct storage_batch *b = c->batch;
+    struct key_set set;
+    int rc = rocks_revive(ctx, r);
+
+    c->keys = &set;
+    if (rc == 0)
+        rc = hold_keys(ctx, r, b, conds, c->hashes, &set);
+    if (rc != 0)
+        return rc;
+    rc = check(ctx, r, b, conds, failed, &c->opened);
+    if (rc == 0 && b->n_writes)
+        return group_write(r, c); /* lets go of the keys */
+    key_locks_drop(&r->keys, &set);
+    return rc;
+}
+
+/* Of a group behind one that broke the store nothing is written, and what its
+ * conditions were read from is opened anew: so it begins again. */
 int rocks_commit(struct ctx *ctx, struct storage *st,
                  const struct storage_batch *b, size_t *failed)
 {
     struct rocks *r = rocks_of(st);
     struct group_commit c = {.ctx = ctx, .batch = b};
-    uint64_t *conds, *writes;
-    struct key_set set;
+    const uint64_t *conds;
     int rc;
 
     if (!ctx->may_wait)
         return ERR_WOULD_BLOCK;
     errinj_crash("rocksdb.commit.begin");
     conds = cond_hashes(ctx->arena, b);
-    c.hashes = writes = write_hashes(ctx->arena, b);
-    c.keys = &set;
-    rc = rocks_revive(ctx, r);
-    if (rc == 0)
-        rc = hold_keys(ctx, r, b, conds, writes, &set);
-    if (rc != 0)
-        return rc;
-    rc = check(ctx, r, b, conds, failed, &c.opened);
-    if (rc == 0 && b->n_writes)
-        return group_write(r, &c); /* lets go of the keys */
-    key_locks_drop(&r->keys, &set);
+    c.hashes = write_hashes(ctx->arena, b);
+    do {
+        rc = try_commit(ctx, r, &c, conds, failed);
+    } while (rc == ERR_ABORTED);
     return rc;
 }

@@ -75,9 +75,12 @@ static void set_results(struct rocks *r, struct group_commit *list,
 /* Between rocks_enter() and rocks_leave(). */
 static void write_through(struct rocks *r, struct group_commit *list)
 {
+    /* Groups come one after the other: who broke it has said so. */
+    bool broken = __atomic_load_n(&r->broken, __ATOMIC_ACQUIRE);
+
     for (struct group_commit *c = list; c; c = c->next) {
         /* Opening again decides what was unknown: conditions may be stale. */
-        c->rc = c->opened == r->opened ? 0 : ERR_ABORTED;
+        c->rc = c->opened == r->opened && !broken ? 0 : ERR_ABORTED;
         row_cache_begin(r->rows, c->hashes, c->batch->n_writes);
     }
     errinj_crash("rocksdb.commit.checked");

@@ -53,8 +53,8 @@ void group_stop(struct rocks *r);
 
 /*
  * Write and sync it, set the row cache right, let go of its keys.  Returns as
- * storage_commit() does, ERR_ABORTED when RocksDB was opened again since the
- * conditions were read.
+ * storage_commit() does; ERR_ABORTED, without a story, when RocksDB was opened
+ * again since the conditions were read, or has to be: begin again.
  */
 int group_write(struct rocks *r, struct group_commit *c);
 

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -20,6 +21,7 @@
 static _Atomic bool disk_full;
 static _Atomic int syncs_to_fail;
 static _Atomic int syncs;
+static _Atomic bool may_fail = true; /* else a sync that fails waits */
 
 /* Whether the file is a table or the log of a store, not RocksDB's own LOG. */
 static bool is_data(int fd)
@@ -52,6 +54,8 @@ int fdatasync(int fd)
     syncs++;
     if (syncs_to_fail > 0) {
         syncs_to_fail--;
+        while (!may_fail)
+            usleep(1000);
         errno = EIO;
         return -1;
     }
@@ -91,6 +95,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     disk_full = false;
+    may_fail = true;
     syncs_to_fail = 0;
     storage_close(f->st);
     arena_release(&f->arena);
@@ -265,6 +270,60 @@ static void a_failed_sync_is_unknown_and_passes(void **state)
     assert_string_equal(get(f), "again");
 }
 
+enum { RIVALS = 8 };
+
+struct rival {
+    pthread_t thread;
+    struct storage *st;
+    int key;
+    int rc;
+};
+
+static _Atomic int rivals;
+
+static void *put_as_rival(void *arg)
+{
+    struct rival *v = arg;
+    struct arena a = ARENA_INIT;
+    struct storage_batch b = STORAGE_BATCH_IN(&a);
+    struct ctx ctx;
+
+    ctx_init(&ctx, &a);
+    storage_batch_put(
+        &b, (struct storage_key){BYTES_LIT("p"), BYTES(&v->key, sizeof(int))},
+        BYTES_LIT("v"));
+    rivals++;
+    v->rc = storage_commit(&ctx, v->st, &b, NULL);
+    arena_release(&a);
+    return NULL;
+}
+
+/* Nothing of theirs was written, so they are written once that is possible. */
+static void who_waits_behind_a_failed_sync_is_not_left_in_doubt(void **state)
+{
+    struct fixture *f = *state;
+    struct rival all[RIVALS];
+    int in_doubt = 0;
+
+    rivals = 0;
+    may_fail = false;
+    syncs_to_fail = 1;
+    for (int i = 0; i < RIVALS; i++) {
+        all[i] = (struct rival){.st = f->st, .key = i};
+        pthread_create(&all[i].thread, NULL, put_as_rival, &all[i]);
+    }
+    while (rivals < RIVALS || syncs_to_fail > 0)
+        usleep(1000);
+    usleep(50000); /* that they have queued cannot be seen */
+    may_fail = true;
+    for (int i = 0; i < RIVALS; i++) {
+        pthread_join(all[i].thread, NULL);
+        in_doubt += all[i].rc == ERR_UNKNOWN;
+        assert_true(all[i].rc == ERR_UNKNOWN || all[i].rc == 0);
+    }
+    assert_int_equal(in_doubt, 1);
+}
+
 /* Nobody has to write for readers to have the store back. */
 static void
 a_store_that_did_not_open_again_is_tried_by_readers_too(void **state)
@@ -389,6 +448,7 @@ int main(void)
         CASE(each_commit_is_synced_before_it_answers),
         CASE(a_full_disk_is_named_and_passes),
         CASE(a_failed_sync_is_unknown_and_passes),
+        CASE(who_waits_behind_a_failed_sync_is_not_left_in_doubt),
         CASE(a_store_that_did_not_open_again_is_tried_by_readers_too),
         CASE(a_view_does_not_outlive_a_failed_sync),
         CASE(half_a_record_at_the_end_is_dropped),
