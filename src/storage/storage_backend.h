@@ -42,7 +42,8 @@ struct storage_backend {
                   const struct storage_batch *b, size_t *failed);
 
     /* May be NULL: then there is never anything to do.  Is expected to ask
-     * `progress` now and then, and to let reads and commits go on. */
+     * `progress` now and then, to let reads and commits go on, and to answer
+     * ERR_WOULD_BLOCK on a network loop. */
     int (*compact)(struct ctx *ctx, struct storage *st,
                    storage_progress_fn *progress, void *arg,
                    struct storage_compaction *out);
