@@ -250,6 +250,10 @@ void write_plan_done(struct ctx *ctx, struct write_plan *plan,
  * with a sentence when the deadline leaves no time. */
 int write_backoff(struct ctx *ctx, int attempt);
 
+/* Whether a commit surely wrote nothing and may be tried again, after a
+ * conflict or otherwise; forgets the story of the failure. */
+bool write_again(struct ctx *ctx, int rc);
+
 /* What to answer for `rc` after that many conflicts: a deadline that passed
  * meanwhile is theirs. */
 int write_late(struct ctx *ctx, int rc, int attempt);

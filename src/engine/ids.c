@@ -74,9 +74,7 @@ static int counter_move(struct ctx *ctx, struct engine *e,
         storage_batch_require_same(&b, key, &seen);
         storage_batch_put(&b, key, BYTES(value, 8));
         rc = storage_commit(ctx, e->storage, &b, NULL);
-        if (rc == ERR_ABORTED)
-            ctx_err_clear(ctx);
-    } while (rc == ERR_CONFLICT || rc == ERR_ABORTED);
+    } while (write_again(ctx, rc));
     return rc;
 }
 

@@ -55,7 +55,7 @@ static int extend(struct ctx *ctx, struct engine *e, int64_t want)
     do {
         if (want >= atomic_load(&e->versions.limit))
             rc = extend_locked(ctx, e, want);
-    } while (rc == ERR_CONFLICT); /* another process took a part: go on */
+    } while (write_again(ctx, rc)); /* another process took a part: go on */
     lock_drop(&e->versions.lock);
     return rc;
 }
@@ -86,6 +86,8 @@ int version_limit(struct ctx *ctx, struct engine *e, int64_t *out)
     struct bytes value;
     int rc = storage_get1(ctx, e->storage, version_key(ctx->arena), &value);
 
+    if (rc && rc != ERR_NOT_FOUND)
+        return rc;
     if (rc || value.n != 8)
         return ctx_err(ctx, ERR_CORRUPT, "the version row does not read");
     *out = (int64_t)get_be64(value.p);

@@ -285,8 +285,7 @@ static int try_bite(struct ctx *ctx, struct engine *e,
     return 0;
 }
 
-/* Surely nothing was written: the story of a failure is over. */
-static bool again(struct ctx *ctx, int rc)
+bool write_again(struct ctx *ctx, int rc)
 {
     if (rc != ERR_CONFLICT && rc != ERR_ABORTED)
         return false;
@@ -311,7 +310,7 @@ static int write_group(struct ctx *ctx, struct engine *e,
 
     for (;;) {
         rc = try_bite(ctx, e, m, n, cost);
-        if (!again(ctx, rc))
+        if (!write_again(ctx, rc))
             return write_late(ctx, rc, attempt);
         rc = write_backoff(ctx, attempt++);
         if (rc)
@@ -325,7 +324,7 @@ static int write_bite(struct ctx *ctx, struct engine *e,
 {
     int rc = try_bite(ctx, e, m, n, cost);
 
-    if (!again(ctx, rc))
+    if (!write_again(ctx, rc))
         return rc;
     rc = 0;
     while (n > 0 && rc == 0) {

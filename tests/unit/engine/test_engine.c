@@ -1,4 +1,5 @@
 #include "bed.h"
+#include "engine/engine_int.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -177,6 +178,24 @@ ON_EACH_BACKEND(what_was_surely_not_written_is_written_again)
     int64_t id;
     bed_ok(b, engine_ids_auto(&b->ctx, b->engine, b->ctx.app, 1, &id));
     assert_int_equal(b->ctx.err.code, ERR_OK);
+}
+
+ON_EACH_BACKEND(a_reserve_of_versions_is_written_again_too)
+{
+    int64_t version;
+
+    atomic_store(&b->engine->versions.limit, 0);
+    errinj_set("storage.commit.aborted", 2, 0);
+    bed_ok(b, engine_next_version(&b->ctx, b->engine, &version));
+    assert_int_equal(b->ctx.err.code, ERR_OK);
+}
+
+ON_EACH_BACKEND(a_version_that_cannot_be_read_tells_why)
+{
+    int64_t limit;
+
+    errinj_set("storage.get.io", 1, 0);
+    assert_int_equal(version_limit(&b->ctx, b->engine, &limit), ERR_IO);
 }
 
 ON_EACH_BACKEND(a_full_disk_is_told_and_leaves_the_old_entity)
@@ -516,6 +535,8 @@ int main(void)
         cmocka_unit_test(a_loop_thread_is_told_that_a_write_has_to_wait),
         cmocka_unit_test(endless_conflict_ends_at_the_deadline),
         cmocka_unit_test(what_was_surely_not_written_is_written_again),
+        cmocka_unit_test(a_reserve_of_versions_is_written_again_too),
+        cmocka_unit_test(a_version_that_cannot_be_read_tells_why),
         cmocka_unit_test(a_full_disk_is_told_and_leaves_the_old_entity),
         cmocka_unit_test(versions_grow_over_a_restart),
         cmocka_unit_test(automatic_ids_are_never_handed_out_twice),
