@@ -1,12 +1,14 @@
 // Package sdk drives the platform with Google's unmodified Go SDK.
 //
 // API_HOST, API_PORT and GAE_APPLICATION name the server and the app, as in an
-// instance; tests/sdk/test_go.py sets them.
+// instance, and PORT is where the server sends tasks; tests/sdk/test_go.py sets
+// them.
 package sdk
 
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,13 +20,20 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	for _, name := range []string{"API_HOST", "API_PORT", "GAE_APPLICATION"} {
+	for _, name := range []string{"API_HOST", "API_PORT", "GAE_APPLICATION", "PORT"} {
 		if os.Getenv(name) == "" {
 			fmt.Fprintln(os.Stderr, name, "is not set; tests/sdk/test_go.py",
 				"runs these tests against an emulator")
 			os.Exit(2)
 		}
 	}
+	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	// As appengine.Main() does, save that it ends with the tests.
+	go http.Serve(listener, appengine.Middleware(http.DefaultServeMux))
 	os.Exit(m.Run())
 }
 
