@@ -61,9 +61,9 @@ class JavaRuntime:
     """Ready when the constructor returns; stop() ends it."""
 
     def __init__(self, war, host, port, project=sdk.PROJECT, env=None,
-                 logging=None):
+                 logging=None, listen=0):
         jars = os.path.join(JARS, 'runtime')
-        self.port = free_port()
+        self.port = listen or free_port()
         self.process = Process(
             ['java', '-Xshare:auto', '-XX:TieredStopAtLevel=1',
              *(f'--add-opens={package}=ALL-UNNAMED' for package in OPEN),

@@ -3,6 +3,7 @@
 The tests are a servlet's own code (java/src/sdk/Cases.java), so the SDK sees
 what it sees in production: a request with its headers, the environment of the
 thread, the runtime's way to the server.  Every Java test is one test here.
+The emulator sends its push tasks to the runtime, so they are real, too.
 """
 import os
 import re
@@ -10,9 +11,11 @@ import re
 import pytest
 
 from lib import java, paths
-from lib.emulator import REFERENCE
+from lib.emulator import Emulator, REFERENCE
+from lib.process import free_port
 
 SOURCE = os.path.join(paths.ROOT, 'tests', 'sdk', 'java')
+APP = os.path.join(paths.ROOT, 'tests', 'sdk', 'app')
 TESTS = os.path.join(SOURCE, 'src', 'sdk')
 
 # What the edge says of the visitor, for the tests that ask about him.
@@ -40,15 +43,21 @@ CASES = cases()
 
 
 @pytest.fixture(scope='module')
-def runtime(emulator, tmp_path_factory):
+def runtime(tmp_path_factory):
     war = tmp_path_factory.mktemp('java') / 'war'
     java.build_war(SOURCE, war)
     reference = {'APPSCALE_REFERENCE': '1'} if REFERENCE else {}
-    instance = java.JavaRuntime(
-        war, emulator.host, emulator.port, env=reference,
-        logging=os.path.join(SOURCE, 'logging.properties'))
-    yield instance
-    instance.stop()
+    port = free_port()
+    with Emulator(appdir=APP,
+                  options=['--app-url', f'http://127.0.0.1:{port}']) as emu:
+        instance = java.JavaRuntime(
+            war, emu.host, emu.port, env=reference, listen=port,
+            logging=os.path.join(SOURCE, 'logging.properties'))
+        try:
+            yield instance
+        finally:
+            instance.stop()
+        assert emu.stop() == 0, emu.output()
 
 
 def test_every_java_test_is_among_the_cases(runtime):
