@@ -10,6 +10,7 @@
 
 #include <llhttp.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 
 enum { READ_BYTES = 16 * 1024 };
@@ -131,12 +132,30 @@ static void finish(struct http_poster_call *call,
 
 static void start(struct http_poster *p, struct http_poster_call *call);
 
+/*
+ * Whether the peer had the whole request before it closed.  One that had closed
+ * already answers what comes with a reset, and acknowledges none of it.  A
+ * Unix socket does not tell; what serves there answers before it closes.
+ */
+static bool was_received(const struct poster_conn *c)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof(info);
+    uv_os_fd_t fd;
+
+    return c->h.handle.type == UV_TCP && uv_fileno(&c->h.handle, &fd) == 0 &&
+           getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
+           info.tcpi_state == TCP_CLOSE_WAIT && info.tcpi_unacked == 0 &&
+           uv_stream_get_write_queue_size(&c->h.stream) == 0;
+}
+
 /* The connection of a call is of no use any more. */
 static void fail(struct poster_conn *c, int err, const char *message)
 {
     struct http_poster_call *call = c->call;
     bool again = call && c->reused && !c->heard && !call->again &&
-                 err == ERR_UNAVAILABLE && !c->poster->freed;
+                 err == ERR_UNAVAILABLE && !c->poster->freed &&
+                 !was_received(c);
     struct http_poster_result res = {
         .err = err, .sent = c->connected, .message = message};
 

@@ -6,9 +6,10 @@
  * general, this keeps connections to one address, writes a request whose bytes
  * the caller has made, and reads the answer with llhttp, its body thrown away.
  *
- * A kept connection that the peer closed just when a request went out, before
- * any byte of an answer, is replaced by a new one, once: what was sent may in
- * theory have been worked on, so this is for requests that may run twice.
+ * A kept connection that the peer had closed when a request went out is
+ * replaced by a new one, once.  TCP tells that apart from a peer that got the
+ * request and closed without an answer; a Unix socket does not, so there the
+ * peer has to be one that answers whatever it has read, as haproxy does.
  *
  * Thread rule: everything on the loop's thread; callbacks never run from
  * inside http_poster_send().
