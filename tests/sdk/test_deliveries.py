@@ -318,6 +318,19 @@ def test_many_tasks_run_once_each(app):
     assert stats.executed_last_minute >= 1000 and stats.in_flight == 0
 
 
+def test_r_a_task_that_comes_due_behind_a_full_list(app):
+    """The loop turned for ever, and no queue had a task started any more."""
+    queue = taskqueue.Queue('slow')
+    for _ in range(4):
+        queue.add([taskqueue.Task(url='/many') for _ in range(100)])
+    queue.add(taskqueue.Task(url='/later', countdown=0.3))
+    app.wait(3)
+    due = time.time() + 0.4
+    until(lambda: time.time() > due)
+    taskqueue.add(url='/other')
+    until(lambda: '/other' in [r.path for r in app.requests], 5)
+
+
 def test_a_task_of_a_transaction_runs_after_the_commit(app):
     class Thing(ndb.Model):
         n = ndb.IntegerProperty()

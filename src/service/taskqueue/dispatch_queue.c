@@ -590,8 +590,10 @@ void dispatch_queue_pump(struct dispatch_queue *dq)
     tell_enforced(dq, now);
     wake = wake == INT64_MAX ? wake : wake - now;
     due = dq->next_at == INT64_MAX ? INT64_MAX : dq->next_at - clock_wall();
-    if (dq->scanning)
-        due = INT64_MAX; /* its end comes by itself */
+    /* A scan's end comes by itself; one that is not made yet is not made
+     * because of what wakes us anyway. */
+    if (dq->scanning || dq->more)
+        due = INT64_MAX;
     if (dq->pause_until > now && dq->pause_until - now < wake)
         wake = dq->pause_until - now;
     else if (dq->more && !dq->scanning && dq->d->bytes >= DISPATCH_BYTES &&
