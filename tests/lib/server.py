@@ -38,8 +38,9 @@ def _messages():
 class Server:
     host = '127.0.0.1'
 
-    def __init__(self, project, storage='rocksdb', faults=''):
+    def __init__(self, project, storage='rocksdb', faults='', options=()):
         self.project, self.storage = project, storage
+        self.options = list(options)
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix='appscale-server.')
         self.data = os.path.join(self.folder, 'data')
@@ -62,7 +63,7 @@ class Server:
              '--emulator', '--project', self.project,
              '--storage', self.storage, '--data', self.data,
              '--platform-ticket-file', self._ticket,
-             '--listen', f'{self.host}:{self.port}'],
+             '--listen', f'{self.host}:{self.port}', *self.options],
             env={'APPSCALE_ERRINJ': faults} if faults else None,
             name='appscale-server')
         self.process.wait_line(r'server\.ready port=', timeout=30)

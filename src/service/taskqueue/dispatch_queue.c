@@ -12,6 +12,7 @@
  */
 #include "service/taskqueue/dispatch_int.h"
 
+#include "base/errinj.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -426,7 +427,8 @@ static void judge_failure(struct dispatch_task *t,
     if (res->reached)
         t->after.executions++;
     t->after.status = res->err ? 0 : (uint16_t)res->status;
-    if (retry_may(&retry, t->after.retries, now - t->after.first_try)) {
+    if (retry_may(&retry, t->after.retries, now - t->after.first_try) &&
+        !errinj("taskqueue.failure.ends")) {
         t->outcome = OUTCOME_MOVE;
         t->after.eta = t->after.at = now + retry_wait(&retry, t->after.retries);
     } else {
@@ -518,7 +520,7 @@ static void start_ready(struct dispatch_queue *dq, int64_t now, int64_t *wake)
             block(dq);
             return;
         }
-        if (!bucket_take(&dq->bucket, now)) {
+        if (!bucket_take(&dq->bucket, now) && !errinj("taskqueue.token.free")) {
             *wake = bucket_next(&dq->bucket, now);
             return;
         }

@@ -340,9 +340,12 @@ static int end_together(struct ctx *ctx, struct taskqueue *tq,
         put_outcome(&b, t, &t->task, &t->after);
     }
     errinj_crash("taskqueue.outcome.crash");
-    rc = errinj("taskqueue.outcome.fail")
-             ? ctx_err(ctx, ERR_IO, "a planted failure")
-             : storage_commit(ctx, tq->o.storage, &b, NULL);
+    if (errinj("taskqueue.outcome.fail"))
+        rc = ctx_err(ctx, ERR_IO, "a planted failure");
+    else if (errinj("taskqueue.outcome.unwritten"))
+        rc = 0;
+    else
+        rc = storage_commit(ctx, tq->o.storage, &b, NULL);
     t = l->first;
     for (size_t i = 0; i < n; i++, t = t->next) {
         move_end(tq, t, generations[i]);

@@ -7,6 +7,7 @@
  */
 #include "service/taskqueue/taskqueue_int.h"
 
+#include "base/errinj.h"
 #include "base/log.h"
 
 #include <math.h>
@@ -224,7 +225,9 @@ static int take_all(struct ctx *ctx, struct lease *l, bool *gone)
         queue_low_put(&b, l->q, l->until);
     for (size_t i = 0; i < l->n; i++)
         take(l, &b, &l->picked[i], &gone[i]);
-    rc = b.n_writes ? storage_commit(ctx, l->tq->o.storage, &b, NULL) : 0;
+    rc = b.n_writes && !errinj("taskqueue.lease.unwritten")
+             ? storage_commit(ctx, l->tq->o.storage, &b, NULL)
+             : 0;
     queue_write_end(l->tq, l->q, generation);
     return rc;
 }

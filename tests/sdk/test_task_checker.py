@@ -1,0 +1,200 @@
+"""Task queues keep their promises while everything is killed again and again.
+
+Producers and workers of lib/task_load.py add, lease and delete; an app answers
+well, badly, late, by halves or not at all; server and app are killed and come
+back.  lib/task_history.py says whether every acknowledged task ran, none more
+often or earlier than it may, and no queue was exceeded.  Faults planted in the
+service must be found.
+
+A failure prints its seed, which gives the same plans and kills again, not the
+same timing.  APPSCALE_TASK_SEED=N plays that one, APPSCALE_TASK_SECONDS=600
+plays longer.
+"""
+import os
+import random
+import sys
+import time
+
+import pytest
+
+from lib import paths, task_load
+from lib.emulator import REFERENCE
+from lib.process import Process, free_port
+from lib.server import Server
+from lib.task_history import History, check
+
+pytestmark = pytest.mark.skipif(REFERENCE, reason='about our own server')
+SEED = os.environ.get('APPSCALE_TASK_SEED') or str(
+    random.SystemRandom().randrange(10**6))
+SECONDS = float(os.environ.get('APPSCALE_TASK_SECONDS', '4'))
+DRAIN_S = 20
+ALWAYS = 10**9
+# Where the server can be cut while it works for a task.
+CRASHES = ['rocksdb.commit.begin', 'rocksdb.commit.written',
+           'taskqueue.outcome.crash', 'engine.txn.commit.crash']
+
+
+class World:
+    """Server, app, producers and pullers; the history they make."""
+
+    def __init__(self, seed, folder, faults='', seconds=SECONDS, workers=2):
+        self.folder, self.kills = str(folder), []
+        self.app_port, self.files, self.app = free_port(), [], None
+        self.dice = random.Random(f'kill {seed}')
+        self.processes = []
+        self.server = Server(task_load.PROJECT, faults=faults, options=[
+            '--app-url', f'http://127.0.0.1:{self.app_port}'])
+        try:
+            self.start_app()
+            task_load.setup(self.server.port)
+            more = ['--port', self.server.port, '--seed', seed]
+            self.producers = [self.run('producer', *more, '--worker', w,
+                                       '--seconds', seconds)
+                              for w in range(workers)]
+            self.puller = self.run('puller', *more)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, role, *options):
+        file = os.path.join(self.folder, f'{role}-{len(self.files)}.history')
+        self.files.append(file)
+        process = Process([sys.executable, '-m', 'lib.task_load', role,
+                           *options, file], name=role,
+                          cwd=os.path.join(paths.ROOT, 'tests'))
+        self.processes.append(process)
+        return process
+
+    def start_app(self):
+        self.app = self.run('app', '--listen', self.app_port)
+        self.app.wait_line('listening')
+
+    def kill_app(self):
+        since = task_load.now()
+        self.app.kill9()
+        self.start_app()
+        self.kills.append(('app', since, task_load.now()))
+
+    def kill_server(self, faults='', wait=None):
+        """kill -9, or let it die of its fault; and start it again."""
+        since = task_load.now()
+        if wait and self.server.process.ends_within(wait):
+            pass
+        else:
+            since = task_load.now()
+            self.server.process.kill9()
+        self.server.start(faults)
+        self.kills.append(('server', since, task_load.now()))
+
+    def producing(self):
+        return any(p.returncode is None for p in self.producers)
+
+    def drain(self):
+        """Until no task is left."""
+        for p in self.producers:
+            assert p.wait(DRAIN_S) == 0, p.output(40)
+        end = time.monotonic() + DRAIN_S * paths.SLOWNESS
+        while (left := task_load.waiting(self.server.port)) != {}:
+            assert time.monotonic() < end, (left, self.server.output(40))
+            time.sleep(0.05)
+        assert self.puller.stop() == 0, self.puller.output(40)
+
+    def history(self):
+        """All that was seen; after everything had ended a kill brings nothing
+        back."""
+        self.drain()
+        empty = task_load.now()
+        self.kill_server()
+        assert not self.server.process.ends_within(0.5)
+        events = [e for f in self.files for e in task_load.read_log(f)]
+        txns = sorted({e['txn'] for e in events
+                       if e['e'] == 'add' and e['txn']})
+        events += [{'e': 'entity', 'id': i}
+                   for i in task_load.committed(self.server.port, txns)]
+        assert self.server.stop() == 0, self.server.output()
+        return History(events, task_load.QUEUES, self.kills, empty)
+
+    def close(self):
+        for p in self.processes:
+            p.kill_session()
+        self.server.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+def kill_all(world):
+    while world.producing():
+        if world.dice.random() < 0.35:
+            world.kill_app()
+            continue
+        faults = ''
+        if world.dice.random() < 0.5:
+            faults = (f'{world.dice.choice(CRASHES)}='
+                      f'1@{world.dice.randrange(200)}')
+        world.kill_server(faults, wait=world.dice.uniform(0.3, 2))
+
+
+def kill_none(world):
+    pass
+
+
+def kill_once(world):
+    """The server, when it had time to write everything."""
+    for p in world.producers:
+        p.wait(60)
+    time.sleep(2.5 * paths.SLOWNESS)
+    world.kill_server()
+
+
+def play(seed, folder, faults='', killed=kill_none, **more):
+    with World(seed, folder, faults, **more) as world:
+        killed(world)
+        return world.history()
+
+
+def tell(seed, history, anomalies):
+    shown = sorted(anomalies, key=lambda a: len(str(a)))[:6]
+    names = sorted({a.name for a in anomalies})
+    return '\n'.join([
+        f'APPSCALE_TASK_SEED={seed}: {len(history.adds)} tasks, '
+        f'{len(history.runs)} runs, {len(history.leases)} leases, '
+        f'{len(history.kills)} kills; {len(anomalies)} anomalies {names}',
+        *map(str, shown)])
+
+
+@pytest.mark.parametrize('killed', [kill_none, kill_all])
+def test_every_promise_is_kept(tmp_path, killed):
+    history = play(SEED, tmp_path, killed=killed)
+    anomalies = check(history)
+    print(tell(SEED, history, anomalies))
+    assert not anomalies, tell(SEED, history, anomalies)
+    assert len(history.runs) > 100
+    assert {r.queue for r in history.runs} == {*task_load.QUEUES}
+
+
+# What is planted, what kills, and what must be found.
+FAULTS = [
+    ('a failure that ends a task', 'taskqueue.failure.ends', kill_none,
+     'lost'),
+    ('two attempts of a token', 'taskqueue.token.free', kill_none, 'rate'),
+    ('a lease that is not written', 'taskqueue.lease.unwritten', kill_none,
+     'lease'),
+    ('an end that is not written', 'taskqueue.outcome.unwritten', kill_once,
+     'ran again'),
+]
+
+
+@pytest.mark.parametrize('label, fault, killed, name', FAULTS,
+                         ids=[f[0] for f in FAULTS])
+def test_a_planted_fault_is_found(tmp_path, label, fault, killed, name):
+    with World(SEED, tmp_path, f'{fault}={ALWAYS}', seconds=1.5,
+               workers=1) as world:
+        killed(world)
+        history = world.history()
+    anomalies = check(history)
+    print(tell(SEED, history, anomalies))
+    assert name in {a.name for a in anomalies}, tell(SEED, history, anomalies)
