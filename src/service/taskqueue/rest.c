@@ -118,10 +118,11 @@ static int check_queue_name(struct ctx *ctx, const struct rest_call *c,
 {
     struct bytes name;
     int rc = body_text(ctx, body, "queueName", &name);
-    const char *slash = name.n ? memrchr(name.p, '/', name.n) : NULL;
+    const char *slash;
 
     if (rc || !name.p)
         return rc;
+    slash = memrchr(name.p, '/', name.n);
     if (slash)
         name = bytes_from(name, (size_t)(slash + 1 - (const char *)name.p));
     if (bytes_eq(name, c->q->name))
