@@ -9,7 +9,8 @@ which life of the server made it (its first half) and as which one (its
 second), so what a kill excuses is known exactly:
 
 * an attempt whose answer the server cannot have written before it was killed
-  is made again, with the counts it had;
+  is made again, with another retry count: a restart counts one for each task
+  that may have been started, which no retry limit feels;
 * a new life begins with full buckets, and knows nothing of requests that the
   last one left running.
 
@@ -129,6 +130,11 @@ class History:
         """As the server sent them: the app may note them the other way."""
         return self.lives[run.life], run.number
 
+    def restarts(self, since, until):
+        """How many a retry count may show."""
+        return sum(k == 'server' and since <= a <= until
+                   for k, a, _ in self.kills)
+
     def death(self, life):
         """When this life of the server was killed."""
         return min((a for k, a, _ in self.kills
@@ -150,7 +156,7 @@ def exhausted(h, add, runs):
     limit = add['limit']
     if limit is None:
         return False
-    if any(r.retries >= limit and not r.good for r in runs):
+    if sum(not r.good for r in runs) > limit:
         return True
     return any(k == 'app' and until >= add['t0'] for k, _, until in h.kills)
 
@@ -226,27 +232,29 @@ def check_eta(h):
 
 # ---- headers from one run to the next ----
 
+def after(a):
+    """Execution count and previous response, once a's answer is counted."""
+    previous = int(a.answer) if a.answer and a.answer.isdigit() else None
+    return a.executions + (a.answer != '503'), previous
+
+
 def counts(a, b):
     """What is wrong with b behind a in one life, the app up all the time."""
     if b.retries != a.retries + 1:
         return 'the retry count does not rise by one'
-    if a.answer is None:
-        return None                     # it still ran when it was asked again
-    reached = a.answer != '503'
-    if b.executions != a.executions + reached:
-        return 'the execution count is wrong'
-    previous = int(a.answer) if a.answer.isdigit() else None
-    if b.previous != previous:
-        return f'the previous response is not {previous}'
+    if a.answer is not None and (b.executions, b.previous) != after(a):
+        return f'not execution and previous response {after(a)}'
     return None
 
 
-def counts_over_kill(a, b):
-    """In two lives: the attempt was counted, or is made again as it was."""
-    if b.retries == a.retries:
-        same = (b.executions, b.previous) == (a.executions, a.previous)
-        return None if same else 'made again with other counts'
-    return counts(a, b)
+def counts_over_kill(a, b, restarts):
+    """In two lives: the attempt was counted, or was cut off and is not."""
+    if not a.retries < b.retries <= a.retries + 1 + restarts:
+        return f'the retry count does not rise by 1 to {1 + restarts}'
+    if a.answer is not None and (b.executions, b.previous) not in (
+            after(a), (a.executions, a.previous)):
+        return 'execution and previous response of neither'
+    return None
 
 
 def check_headers(h):
@@ -260,20 +268,23 @@ def check_headers(h):
 
 def follow(h, runs):
     first = runs[0]
-    if (first.retries and not h.killed('app', 0, first.start)) or \
-            first.executions > first.retries:
+    if first.retries > h.restarts(0, first.start) and \
+            not h.killed('app', 0, first.start):
         yield Anomaly('headers', f'the first run has counts: {first}')
     for a, b in zip(runs, runs[1:]):
-        if b.retries < a.retries:
-            yield Anomaly('headers', f'the retry count falls: {a}; {b}')
+        if b.retries <= a.retries:
+            yield Anomaly('headers', f'the retry count stays: {a}; {b}')
             continue
         if h.killed('app', a.start - SEC, b.start):
             continue                    # attempts that nobody saw
-        wrong = (counts if a.life == b.life else counts_over_kill)(a, b)
+        restarts = h.restarts(h.lives[a.life], b.start)
+        wrong = (counts(a, b) if a.life == b.life else
+                 counts_over_kill(a, b, restarts))
         if wrong:
             yield Anomaly('headers', f'{wrong}: {a}; {b}')
-        elif b.retries == a.retries + 1 and a.end and a.answer.isdigit():
-            wait = h.queues[a.queue].wait(b.retries)
+        elif a.life == b.life and a.end:
+            retry = b.retries - h.restarts(0, b.start)
+            wait = h.queues[a.queue].wait(retry) if retry > 0 else 0
             if b.eta < a.end + int(wait * SEC) - 1:
                 yield Anomaly('backoff', f'not {wait} s: {a}; {b}')
 
@@ -282,7 +293,8 @@ def check_limits(h):
     for id, runs in h.by_id.items():
         limit = h.adds[id][-1]['limit'] if id in h.adds else None
         for run in runs:
-            if limit is not None and run.retries > limit:
+            if limit is not None and \
+                    run.retries > limit + h.restarts(0, run.start):
                 yield Anomaly('limit', f'{limit} retries: {run}')
     seen = {}
     for run in h.runs:
