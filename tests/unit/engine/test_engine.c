@@ -180,7 +180,7 @@ ON_EACH_BACKEND(what_was_surely_not_written_is_written_again)
     assert_int_equal(b->ctx.err.code, ERR_OK);
 }
 
-ON_EACH_BACKEND(a_reserve_of_versions_is_written_again_too)
+ON_EACH_BACKEND(r_a_reserve_of_versions_is_written_again_too)
 {
     int64_t version;
 
@@ -190,7 +190,7 @@ ON_EACH_BACKEND(a_reserve_of_versions_is_written_again_too)
     assert_int_equal(b->ctx.err.code, ERR_OK);
 }
 
-ON_EACH_BACKEND(a_version_that_cannot_be_read_tells_why)
+ON_EACH_BACKEND(r_a_version_that_cannot_be_read_tells_why)
 {
     int64_t limit;
 
@@ -535,8 +535,8 @@ int main(void)
         cmocka_unit_test(a_loop_thread_is_told_that_a_write_has_to_wait),
         cmocka_unit_test(endless_conflict_ends_at_the_deadline),
         cmocka_unit_test(what_was_surely_not_written_is_written_again),
-        cmocka_unit_test(a_reserve_of_versions_is_written_again_too),
-        cmocka_unit_test(a_version_that_cannot_be_read_tells_why),
+        cmocka_unit_test(r_a_reserve_of_versions_is_written_again_too),
+        cmocka_unit_test(r_a_version_that_cannot_be_read_tells_why),
         cmocka_unit_test(a_full_disk_is_told_and_leaves_the_old_entity),
         cmocka_unit_test(versions_grow_over_a_restart),
         cmocka_unit_test(automatic_ids_are_never_handed_out_twice),

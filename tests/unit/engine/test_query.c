@@ -581,7 +581,8 @@ static void replace_both_ends(void)
 }
 
 /* Four of 600 kB fill a batch, which nobody could know before. */
-static void a_batch_that_large_entities_cut_is_of_the_same_moment(void **state)
+static void
+r_a_batch_that_large_entities_cut_is_of_the_same_moment(void **state)
 {
     struct answer a, rest;
 
@@ -1009,7 +1010,7 @@ int main(void)
         TEST(at_most_300_rows_and_1000_skipped_at_a_time),
         TEST(next_of_no_rows_keeps_the_query_open),
         TEST(all_batches_are_of_one_moment),
-        TEST(a_batch_that_large_entities_cut_is_of_the_same_moment),
+        TEST(r_a_batch_that_large_entities_cut_is_of_the_same_moment),
         TEST(an_entity_that_moves_ahead_comes_once),
         TEST(a_query_without_a_view_goes_on_with_the_present),
         TEST(a_view_does_not_outlive_the_indexes_it_began_with),

@@ -221,7 +221,7 @@ static void put_one_aside_and_block(struct rpc_pool *pool,
 }
 
 static void
-a_job_put_aside_goes_on_although_every_worker_is_blocked(void **state)
+r_a_job_put_aside_goes_on_although_every_worker_is_blocked(void **state)
 {
     struct rpc_job jobs[BLOCKED + 1];
     struct rpc_pool *pool = pool_of(BLOCKED, BLOCKED);
@@ -241,7 +241,7 @@ static void *stop(void *pool)
 }
 
 /* With a worker to spare, and without one. */
-static void stopping_makes_up_for_blocked_workers_too(void **state)
+static void r_stopping_makes_up_for_blocked_workers_too(void **state)
 {
     (void)state;
     for (int spare = 0; spare < 2; spare++) {
@@ -269,8 +269,8 @@ int main(void)
         cmocka_unit_test(stopping_waits_for_what_was_put_aside),
         cmocka_unit_test(workers_that_block_are_made_up_for),
         cmocka_unit_test(
-            a_job_put_aside_goes_on_although_every_worker_is_blocked),
-        cmocka_unit_test(stopping_makes_up_for_blocked_workers_too),
+            r_a_job_put_aside_goes_on_although_every_worker_is_blocked),
+        cmocka_unit_test(r_stopping_makes_up_for_blocked_workers_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -299,7 +299,7 @@ static void *put_as_rival(void *arg)
 }
 
 /* Nothing of theirs was written, so they are written once that is possible. */
-static void who_waits_behind_a_failed_sync_is_not_left_in_doubt(void **state)
+static void r_who_waits_behind_a_failed_sync_is_not_left_in_doubt(void **state)
 {
     struct fixture *f = *state;
     struct rival all[RIVALS];
@@ -326,7 +326,7 @@ static void who_waits_behind_a_failed_sync_is_not_left_in_doubt(void **state)
 
 /* Nobody has to write for readers to have the store back. */
 static void
-a_store_that_did_not_open_again_is_tried_by_readers_too(void **state)
+r_a_store_that_did_not_open_again_is_tried_by_readers_too(void **state)
 {
     struct fixture *f = *state;
     int64_t until = clock_mono() + 20 * CLOCK_SEC;
@@ -448,8 +448,8 @@ int main(void)
         CASE(each_commit_is_synced_before_it_answers),
         CASE(a_full_disk_is_named_and_passes),
         CASE(a_failed_sync_is_unknown_and_passes),
-        CASE(who_waits_behind_a_failed_sync_is_not_left_in_doubt),
-        CASE(a_store_that_did_not_open_again_is_tried_by_readers_too),
+        CASE(r_who_waits_behind_a_failed_sync_is_not_left_in_doubt),
+        CASE(r_a_store_that_did_not_open_again_is_tried_by_readers_too),
         CASE(a_view_does_not_outlive_a_failed_sync),
         CASE(half_a_record_at_the_end_is_dropped),
         CASE(damage_in_the_middle_is_refused),
