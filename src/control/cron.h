@@ -45,6 +45,8 @@ void cron_start(struct control *ctl);
  */
 int cron_take_file(struct ctx *ctx, struct control *ctl, const char *row,
                    json_t *doc);
+
+/* As cron_take_file(), of the table "cronjobs". */
 int cron_take_job(struct ctx *ctx, struct control *ctl, const char *row,
                   const char *text);
 
@@ -63,6 +65,8 @@ int cron_replace(struct ctx *ctx, struct control *ctl, const char *app,
 /* Rows that go with an application, appended at rows[*n]; as many as
  * cron_rows() says. */
 size_t cron_rows(const struct control *ctl, const char *app);
+
+/* Append them; *n grows by cron_rows(). */
 void cron_delete_rows(struct arena *a, const struct control *ctl,
                       const char *app, struct server_row *rows, size_t *n);
 

@@ -61,11 +61,17 @@ const char *verify_where(struct arena *a, const struct verify *v,
 int verify_entity(struct ctx *ctx, struct verify *v,
                   const struct storage_row *row);
 
-/* A row of the kinds, the properties, the composites. */
+/* A row of the kinds: it leads to an entity, which gives it.  One that does not
+ * is a fault, and deleted when repairing. */
 int verify_kind_row(struct ctx *ctx, struct verify *v,
                     const struct storage_row *row);
+
+/* The same of a row of the properties. */
 int verify_property_row(struct ctx *ctx, struct verify *v,
                         const struct storage_row *row);
+
+/* The same of a row of the composites, whose index must be defined, too; of one
+ * that is not READ_WRITE no row is judged. */
 int verify_composite_row(struct ctx *ctx, struct verify *v,
                          const struct storage_row *row);
 

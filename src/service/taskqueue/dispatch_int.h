@@ -158,16 +158,25 @@ struct dispatch {
 
 /* ---- dispatch.c ---- */
 
+/* An empty list; it must not move while it is. */
 void dispatch_list_init(struct dispatch_list *l);
+
+/* Append a task that is in no list. */
 void dispatch_list_add(struct dispatch_list *l, struct dispatch_task *t);
+
+/* The first one, taken off; NULL of an empty list. */
 struct dispatch_task *dispatch_list_take(struct dispatch_list *l);
 
 /* A task to be known: copies name and request.  NULL when it is malformed. */
 struct dispatch_task *dispatch_task_new(struct queue *q, const struct task *t);
+
+/* Free one that is in no list. */
 void dispatch_task_free(struct dispatch_task *t);
 
-/* Hand a finished scan, or ended tasks, to the loop.  Any thread. */
+/* Hand a finished scan to the loop, whose it is then.  Any thread. */
 void dispatch_hand_scan(struct dispatch *d, struct dispatch_scan *scan);
+
+/* Hand all tasks of `ended` over, which is empty then.  Any thread. */
 void dispatch_hand_ended(struct dispatch *d, struct dispatch_list *ended);
 
 /* ---- dispatch_queue.c: on the loop ---- */
@@ -206,8 +215,10 @@ int dispatch_store_start(struct ctx *ctx, struct dispatch *d);
 /* Write the outcomes that wait, end the threads. */
 void dispatch_store_stop(struct dispatch *d);
 
-/* Have a scan made, an outcome written. */
+/* Have a scan made; dispatch_hand_scan() brings it back. */
 void dispatch_store_scan(struct dispatch *d, struct dispatch_scan *scan);
+
+/* Have a task's outcome written; dispatch_hand_ended() brings it back. */
 void dispatch_store_end(struct dispatch *d, struct dispatch_task *t);
 
 #endif

@@ -141,6 +141,8 @@ const struct queue_def *queue_def(struct ctx *ctx, struct taskqueue *tq,
 
 /* As above for who has no request: pair with queue_box_unref(). */
 struct queue_box *queue_box_ref(struct taskqueue *tq, const struct queue *q);
+
+/* Let go of it; the last one frees it.  Any thread. */
 void queue_box_unref(struct queue_box *box);
 
 /* The queues of an app by name, deleted ones left out; in the arena. */
@@ -215,11 +217,18 @@ double queue_enforced_rate(const struct queue *q, const struct queue_def *def);
  */
 int queue_write_begin(struct taskqueue *tq, struct queue *q, int64_t at,
                       bool *store);
+
+/* That commit has returned, whatever it said; `generation` is what
+ * queue_write_begin() answered. */
 void queue_write_end(struct taskqueue *tq, struct queue *q, int generation);
+
+/* Add the mark `at` to a commit. */
 void queue_low_put(struct storage_batch *b, struct queue *q, int64_t at);
 
-/* See low.h. */
+/* low_scan_begin() of the queue's mark, under its lock. */
 int64_t queue_scan_begin(struct taskqueue *tq, struct queue *q, bool *moves);
+
+/* low_scan_end() of the same. */
 void queue_scan_end(struct taskqueue *tq, struct queue *q, bool moves,
                     int64_t at);
 
