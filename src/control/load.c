@@ -96,16 +96,6 @@ static void on_ignored(struct ctx *ctx, int rc, void *arg)
     (void)arg;
 }
 
-static bool archive_known(const struct control *ctl, const char *archive)
-{
-    for (struct app *a = ctl->model.apps; a; a = a->next)
-        for (struct service *s = a->services; s; s = s->next)
-            for (struct version *v = s->versions; v; v = v->next)
-                if (strcmp(v->archive, archive) == 0)
-                    return true;
-    return false;
-}
-
 /* A change that a crash cut short: its code goes, its story stays. */
 static int take_operation(struct ctx *ctx, struct load *l, const char *row,
                           json_t *doc)
@@ -115,7 +105,8 @@ static int take_operation(struct ctx *ctx, struct load *l, const char *row,
     struct server_row gone = {"operations", row, NULL};
 
     operation_lost(l->ctl, app, id);
-    if (archive && archive_name_ok(archive) && !archive_known(l->ctl, archive))
+    if (archive && archive_name_ok(archive) &&
+        !model_archive_used(&l->ctl->model, archive))
         archive_delete(l->ctl, archive,
                        json_integer_value(json_object_get(doc, "archiveSize")),
                        on_ignored, NULL);

@@ -333,6 +333,16 @@ void model_version_remove(struct version *v)
     v->next = NULL;
 }
 
+bool model_archive_used(const struct model *m, const char *archive)
+{
+    for (struct app *a = m->apps; a; a = a->next)
+        for (struct service *s = a->services; s; s = s->next)
+            for (struct version *v = s->versions; v; v = v->next)
+                if (strcmp(v->archive, archive) == 0)
+                    return true;
+    return false;
+}
+
 struct app *model_app(const struct model *m, const char *id)
 {
     struct app *a = m->apps;

@@ -128,6 +128,9 @@ void model_service_remove(struct service *s);
  */
 void model_version_remove(struct version *v);
 
+/* Whether a version stands on the archive of this name. */
+bool model_archive_used(const struct model *m, const char *archive);
+
 /* The app with this id, or NULL. */
 struct app *model_app(const struct model *m, const char *id);
 

@@ -97,16 +97,6 @@ void retire(struct control *ctl, struct version *v, retire_fn *fn, void *arg)
 
 /* ---- bury ---- */
 
-static bool archive_used(const struct control *ctl, const char *archive)
-{
-    for (struct app *a = ctl->model.apps; a; a = a->next)
-        for (struct service *s = a->services; s; s = s->next)
-            for (struct version *v = s->versions; v; v = v->next)
-                if (strcmp(v->archive, archive) == 0)
-                    return true;
-    return false;
-}
-
 static void on_archive_deleted(struct ctx *ctx, int rc, void *arg)
 {
     (void)arg;
@@ -126,7 +116,7 @@ void retire_bury(struct control *ctl, struct version *v)
 
     unlink(prepare_log(ctl, &a, v));
     control_offload(ctl, remove_work, free, dir);
-    if (!archive_used(ctl, v->archive))
+    if (!model_archive_used(&ctl->model, v->archive))
         archive_delete(
             ctl, v->archive,
             json_integer_value(json_object_get(v->doc, "archiveSize")),
