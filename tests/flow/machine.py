@@ -87,8 +87,10 @@ class Machine:
         return self.controller.stop(30)
 
     def erase(self):
-        """Whatever a test has left: nothing stays behind."""
-        self.down()
+        """Whatever a test has left: nothing stays behind.  What a controller
+        that was killed has left, the next one finds and stops."""
+        if self.down() != 0:
+            self.up(APPSCALE_ERRINJ='').down()
         self.controller = None
 
     def output(self, lines=100):

@@ -1,5 +1,6 @@
 """Deployments: what goes wrong leaves what ran, what goes well loses nothing."""
 import concurrent.futures
+import http.client
 import json
 import os
 import re
@@ -294,13 +295,17 @@ def test_a_crash_in_the_middle_leaves_what_ran(machine, point):
                                           **apps.PLAIN)
     assert machine.down() == 0
     machine.up(APPSCALE_ERRINJ=f'{point}=1')
-    op = machine.begin('demo', 'two', apps.server('two'), **apps.PLAIN)
+    try:
+        op = machine.begin('demo', 'two', apps.server('two'), **apps.PLAIN)
+    except (ConnectionError, http.client.HTTPException):
+        op = None       # it died before it had answered
     assert machine.controller.wait() == -signal.SIGKILL
     assert machine.get().json()['text'] == 'one'
     machine.up()
     assert machine.get().json()['text'] == 'one'
-    with pytest.raises(Failed, match='was restarted during this change'):
-        machine.finish(op)
+    if op:
+        with pytest.raises(Failed, match='was restarted during this change'):
+            machine.finish(op)
     machine.deploy('demo', 'two', apps.server('two'), **apps.PLAIN)
     assert machine.get().json()['text'] == 'two'
 
