@@ -5,6 +5,7 @@
  * of JSON; bench/run makes the table.
  */
 #include "envelope.h"
+#include "task_script.h"
 
 #include "base/log.h"
 
@@ -26,6 +27,9 @@ static void usage(FILE *f)
             "  --requests N     different requests prepared (10000)\n"
             "  --pid PID        charge the CPU time of this process\n"
             "  --no-setup       the entities are there already\n"
+            "  --queue NAME     of task and tasks (default)\n"
+            "  --eta S          their tasks are due in so many seconds (0)\n"
+            "  --total N        tasks in all\n"
             "workloads: %s\n",
             envelope_names());
 }
@@ -50,6 +54,9 @@ static const struct option longs[] = {
     {"requests", required_argument, NULL, 'n'},
     {"pid", required_argument, NULL, 'P'},
     {"no-setup", no_argument, NULL, 'S'},
+    {"queue", required_argument, NULL, 'q'},
+    {"eta", required_argument, NULL, 'E'},
+    {"total", required_argument, NULL, 'T'},
     {"help", no_argument, NULL, '?'},
     {NULL, 0, NULL, 0},
 };
@@ -89,6 +96,15 @@ static void option(struct options *o, int c)
         break;
     case 'S':
         o->setup = false;
+        break;
+    case 'q':
+        script_task_queue(optarg);
+        break;
+    case 'E':
+        script_task_eta(atof(optarg));
+        break;
+    case 'T':
+        script_task_total(strtoull(optarg, NULL, 10));
         break;
     default:
         usage(c == '?' ? stdout : stderr);

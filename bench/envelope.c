@@ -1,6 +1,7 @@
 #include "envelope.h"
 
 #include "script.h"
+#include "task_script.h"
 
 #include "base/log.h"
 #include "wire/pb.h"
@@ -336,6 +337,8 @@ static const struct workload {
     {"count", .script = script_count, .script_setup = zig_setup},
     {"transaction", .script = script_transaction, .setup = row_put},
     {"contention", .script = script_contention, .setup = row_put},
+    {"task", .script = script_task},
+    {"tasks", .script = script_tasks},
 };
 
 enum { N_WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
@@ -343,7 +346,7 @@ enum { N_WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
 const char *envelope_names(void)
 {
     return "null, memcache-get, get, put, delete, query, projection, zigzag, "
-           "count, transaction, contention";
+           "count, transaction, contention, task, tasks";
 }
 
 static const struct workload *find(const char *name)
