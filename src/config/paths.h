@@ -10,6 +10,10 @@
 
 #include "base/ctx.h"
 
+/* RabbitMQ's own start script, as Debian's package has it.  The one on the PATH
+ * is a wrapper that wants to be root and changes the user. */
+#define CONFIG_RABBITMQ "/usr/lib/rabbitmq/bin/rabbitmq-server"
+
 /* The root folder, absolute; `given` is what --root says, or NULL. */
 const char *config_root(struct arena *a, const char *given);
 

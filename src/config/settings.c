@@ -22,6 +22,17 @@
         .unit = "", .sentence = (sentence_)                                    \
     }
 
+#define CHOICE(name_, default_, choices_, sentence_)                           \
+    {                                                                          \
+        .name = #name_, .type = SETTING_TEXT,                                  \
+        .offset = offsetof(struct settings, name_), .text = (default_),        \
+        .choices = (choices_), .unit = "", .sentence = (sentence_)             \
+    }
+
+#define RABBITMQ "rabbitmq"
+
+static const char *const brokers[] = {"none", RABBITMQ, NULL};
+
 const struct setting settings_table[] = {
     NUMBER(http_port, 8080, 1, 65535, "",
            "port on which browsers reach the applications"),
@@ -57,11 +68,19 @@ const struct setting settings_table[] = {
     NUMBER(stats_hours, 24, 0, 8760, "h",
            "age at which the datastore's statistics are counted anew; 0: only "
            "on request"),
+    CHOICE(task_broker, "none", brokers,
+           "what push tasks go through on their way to workers: none, or "
+           "rabbitmq, which is then started here"),
+    NUMBER(rabbitmq_port, 6104, 1, 65535, "",
+           "loopback port of RabbitMQ, with task_broker: rabbitmq"),
+    NUMBER(rabbitmq_mb, 384, 256, 1048576, "MiB",
+           "memory at which RabbitMQ takes no more messages"),
     {.name = NULL},
 };
 
 #undef NUMBER
 #undef TEXT
+#undef CHOICE
 
 static int64_t *number_at(struct settings *s, const struct setting *row)
 {
@@ -79,6 +98,11 @@ static const struct setting *setting_find(const char *name)
         if (strcmp(row->name, name) == 0)
             return row;
     return NULL;
+}
+
+bool settings_rabbitmq(const struct settings *s)
+{
+    return strcmp(s->task_broker, RABBITMQ) == 0;
 }
 
 void settings_default(struct settings *s)
@@ -103,6 +127,23 @@ static int set_number(struct ctx *ctx, struct settings *s,
     return 0;
 }
 
+static bool is_choice(const struct setting *row, const char *v)
+{
+    for (const char *const *c = row->choices; *c; c++)
+        if (strcmp(*c, v) == 0)
+            return true;
+    return false;
+}
+
+static const char *choices_text(struct arena *a, const struct setting *row)
+{
+    struct buf text = BUF_IN(a);
+
+    for (const char *const *c = row->choices; *c; c++)
+        buf_printf(&text, "%s%s", text.n ? " or " : "", *c);
+    return buf_cstr(&text);
+}
+
 /* Texts end up in generated configuration files: plain characters only. */
 static int set_text(struct ctx *ctx, struct arena *a, struct settings *s,
                     const struct setting *row, const char *v)
@@ -115,6 +156,9 @@ static int set_text(struct ctx *ctx, struct arena *a, struct settings *s,
                        "%s is \"%s\": only letters, digits and . : - _ "
                        "belong there",
                        row->name, v);
+    if (row->choices && !is_choice(row, v))
+        return ctx_err(ctx, ERR_INVALID, "%s is \"%s\", and must be %s",
+                       row->name, v, choices_text(a, row));
     *text_at(s, row) = arena_strdup(a, v);
     return 0;
 }
@@ -171,6 +215,12 @@ static int check_together(struct ctx *ctx, const struct settings *s)
     if (s->api_port == s->http_port)
         return ctx_err(ctx, ERR_INVALID,
                        "api_port and http_port are both %" PRId64, s->api_port);
+    if (settings_rabbitmq(s) &&
+        (s->rabbitmq_port == s->api_port || s->rabbitmq_port == s->http_port))
+        return ctx_err(
+            ctx, ERR_INVALID, "rabbitmq_port and %s are both %" PRId64,
+            s->rabbitmq_port == s->api_port ? "api_port" : "http_port",
+            s->rabbitmq_port);
     return 0;
 }
 
@@ -216,6 +266,8 @@ json_t *settings_json(const struct settings *s)
 
 void settings_document(struct buf *out)
 {
+    struct arena a = ARENA_INIT;
+
     buf_add_str(out,
                 "| setting | default | range | what |\n|---|---|---|---|\n");
     for (const struct setting *row = settings_table; row->name; row++) {
@@ -226,7 +278,10 @@ void settings_document(struct buf *out)
                        row->name, row->number, *row->unit ? " " : "", row->unit,
                        row->min, row->max, row->sentence);
         else
-            buf_printf(out, "| %s | %s | | %s |\n", row->name, row->text,
+            buf_printf(out, "| %s | %s |%s%s | %s |\n", row->name, row->text,
+                       row->choices ? " " : "",
+                       row->choices ? choices_text(&a, row) : "",
                        row->sentence);
     }
+    arena_release(&a);
 }

@@ -32,6 +32,9 @@ struct settings {
     int64_t archive_mb;
     int64_t log_mb;
     int64_t stats_hours;
+    const char *task_broker;
+    int64_t rabbitmq_port;
+    int64_t rabbitmq_mb;
 };
 
 enum setting_type { SETTING_NUMBER, SETTING_TEXT };
@@ -42,12 +45,16 @@ struct setting {
     size_t offset; /* in struct settings */
     int64_t number, min, max;
     const char *text;
-    const char *unit; /* "" when it has none */
+    const char *const *choices; /* of a text; NULL: anything plain */
+    const char *unit;           /* "" when it has none */
     const char *sentence;
 };
 
 /* The table; ends with a row without a name. */
 extern const struct setting settings_table[];
+
+/* Whether tasks go through a RabbitMQ that we start. */
+bool settings_rabbitmq(const struct settings *s);
 
 /* Every row's default. */
 void settings_default(struct settings *s);
