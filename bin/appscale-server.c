@@ -45,6 +45,8 @@ struct options {
     const char *queue_yaml;
     const char *app_url;
     const char *edge;
+    const char *rabbitmq;
+    const char *rabbitmq_password;
     const char *port_file;
     int workers;
     int loops;
@@ -91,6 +93,10 @@ static const struct option_row {
      "the emulator's app: push tasks are sent there; without it they wait"},
     {"edge", OPT_TEXT, O(edge), "PATH",
      "haproxy's socket for push tasks; without it they wait"},
+    {"rabbitmq", OPT_TEXT, O(rabbitmq), "ADDR:PORT",
+     "push tasks go through this RabbitMQ; it may come and go"},
+    {"rabbitmq-password-file", OPT_TEXT, O(rabbitmq_password), "FILE",
+     "of its user \"appscale\""},
     {"port-file", OPT_TEXT, O(port_file), "FILE",
      "write the port there once ready"},
     {"workers", OPT_NUMBER, O(workers), "N", "threads that may wait"},
@@ -175,6 +181,8 @@ static void check_options(const struct options *o)
         die("--project is for --emulator");
     if ((o->index_yaml || o->war || o->require_indexes) && !o->emulator)
         die("--index-yaml, --war and --require-indexes are for --emulator");
+    if (!o->rabbitmq != !o->rabbitmq_password)
+        die("--rabbitmq and --rabbitmq-password-file go together");
     if (o->index_yaml && o->war)
         die("either --index-yaml or --war, not both");
 }
@@ -269,6 +277,8 @@ static void open_taskqueue(struct server *s)
         .domain = s->o.domain,
         .app_url = s->o.app_url,
         .edge = s->o.edge,
+        .rabbitmq = s->o.rabbitmq,
+        .rabbitmq_password = s->o.rabbitmq_password,
     };
 
     must(s, taskqueue_open(&s->ctx, &o, &s->env.taskqueue));

@@ -26,6 +26,8 @@
     LOCK(TASKQUEUE, "the queues, their definitions and marks")                 \
     LOCK(TASKQUEUE_INBOX, "what the dispatcher has been told")                 \
     LOCK(TASKQUEUE_STORE, "what the dispatcher wants of the store")            \
+    LOCK(TASKQUEUE_BROKER,                                                     \
+         "notes between the dispatcher and RabbitMQ's links")                  \
     LOCK(MEMCACHE_POOL, "idle connections to memcached")                       \
     LOCK(USER_LOCKOUT, "the counters of failed sign-ins")                      \
     LOCK(STORAGE_TRACE, "the figures of a traced store")                       \

@@ -21,7 +21,14 @@
     METRIC(TIMEOUTS, COUNTER, "http_timeouts_total",                           \
            "Connections ended for being idle or slow.")                        \
     METRIC(POOL_QUEUED, GAUGE, "pool_queued", "Calls waiting for a worker.")   \
-    METRIC(POOL_RUNNING, GAUGE, "pool_running", "Workers that run a call.")
+    METRIC(POOL_RUNNING, GAUGE, "pool_running", "Workers that run a call.")    \
+    METRIC(BROKER_LINKS, GAUGE, "broker_links", "Connections to the broker.")  \
+    METRIC(BROKER_PUBLISHED, COUNTER, "broker_published_total",                \
+           "Leases published to the broker.")                                  \
+    METRIC(BROKER_RECEIVED, COUNTER, "broker_received_total",                  \
+           "Leases the broker brought.")                                       \
+    METRIC(BROKER_STALE, COUNTER, "broker_stale_total",                        \
+           "Of those, the ones that nobody held any more.")
 
 enum metric {
 #define METRIC(id, kind, name, sentence) METRIC_##id,

@@ -297,6 +297,35 @@ static void free_dispatch(struct dispatch *d)
     free(d);
 }
 
+static void on_broker_ready(void *arg)
+{
+    dispatch_queue_unblock_all(arg);
+}
+
+/* What was deleted before now must not start. */
+static void on_broker_before(void *arg)
+{
+    struct dispatch *d = arg;
+
+    on_wake(&d->wake);
+}
+
+static int start_broker(struct ctx *ctx, struct dispatch *d)
+{
+    struct broker *local;
+    int rc = broker_local_new(ctx, d->tq, &d->loop, &local);
+
+    d->broker = local;
+    if (rc == 0 && d->tq->o.rabbitmq)
+        rc = broker_rabbitmq_new(ctx, d->tq, &d->loop, local, &d->broker);
+    if (rc == 0) {
+        d->broker->ready = on_broker_ready;
+        d->broker->before = on_broker_before;
+        d->broker->arg = d;
+    }
+    return rc;
+}
+
 int dispatch_start(struct ctx *ctx, struct taskqueue *tq)
 {
     struct dispatch *d = calloc(1, sizeof(*d));
@@ -315,7 +344,7 @@ int dispatch_start(struct ctx *ctx, struct taskqueue *tq)
     uv_loop_init(&d->loop);
     uv_async_init(&d->loop, &d->wake, on_wake);
     d->wake.data = d;
-    rc = broker_local_new(ctx, tq, &d->loop, &d->broker);
+    rc = start_broker(ctx, d);
     if (rc == 0)
         rc = dispatch_store_start(ctx, d);
     if (rc == 0) {

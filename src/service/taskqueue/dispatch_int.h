@@ -205,6 +205,9 @@ void dispatch_queue_ended(struct dispatch_task *t);
 /* Start what may start, ask for more, set the clock. */
 void dispatch_queue_pump(struct dispatch_queue *dq);
 
+/* The broker takes tasks again: every queue that waits tries once. */
+void dispatch_queue_unblock_all(struct dispatch *d);
+
 /* Forget everything; the timer closes on the loop. */
 void dispatch_queue_stop(struct dispatch_queue *dq);
 

@@ -125,15 +125,6 @@ static void tell_enforced(struct dispatch_queue *dq, int64_t now)
     atomic_store(&dq->queue->enforced, bits);
 }
 
-void dispatch_queue_changed(struct dispatch_queue *dq)
-{
-    queue_box_unref(dq->box);
-    dq->box = queue_box_ref(dq->d->tq, dq->queue);
-    bucket_set(&dq->bucket, dq->box->def.rate, dq->box->def.bucket_size,
-               clock_mono());
-    dq->dirty = true;
-}
-
 /* ---- the cursor ---- */
 
 /* Whether an offer may be left to a scan: see dispatch_offer(). */
@@ -202,20 +193,6 @@ void dispatch_queue_offer(struct dispatch_queue *dq, struct dispatch_task *t)
     }
     leave_to_scan(dq, &t->task);
     dispatch_task_free(t);
-}
-
-void dispatch_queue_forget(struct dispatch_queue *dq, struct dispatch_task *t)
-{
-    struct dispatch_task *k = known(dq, &t->task);
-
-    if (k && k->state == DISPATCH_READY)
-        k->state = DISPATCH_OVER; /* dropped where its list is taken from */
-    if (k || !dq->scanning) {
-        dispatch_task_free(t);
-        return;
-    }
-    know(dq, t);
-    over(t);
 }
 
 /* ---- scans ---- */
@@ -395,6 +372,22 @@ static void unblock(struct dispatch *d)
     dispatch_queue_pump(dq);
 }
 
+void dispatch_queue_unblock_all(struct dispatch *d)
+{
+    struct dispatch_queue *last = NULL;
+
+    for (struct dispatch_queue *dq = d->blocked; dq; dq = dq->next_blocked)
+        last = dq;
+    /* Who cannot start after all goes behind the last one. */
+    while (last && d->blocked) {
+        bool end = d->blocked == last;
+
+        unblock(d);
+        if (end)
+            return;
+    }
+}
+
 static void block(struct dispatch_queue *dq)
 {
     struct dispatch *d = dq->d;
@@ -437,6 +430,14 @@ static void judge_failure(struct dispatch_task *t,
     }
 }
 
+static void count_end(struct dispatch_queue *dq)
+{
+    dq->running--;
+    dq->d->running--;
+    dq->queue->app->running--;
+    atomic_fetch_sub(&dq->queue->in_flight, 1);
+}
+
 static void on_done(struct delivery *delivery, const struct broker_result *res)
 {
     struct dispatch_task *t =
@@ -446,10 +447,9 @@ static void on_done(struct delivery *delivery, const struct broker_result *res)
     int64_t now = clock_wall();
     bool good = res->err == 0 && res->status >= 200 && res->status < 300;
 
-    dq->running--;
-    dq->d->running--;
-    dq->queue->app->running--;
-    atomic_fetch_sub(&dq->queue->in_flight, 1);
+    count_end(dq);
+    if (res->started)
+        t->started = res->started;
     t->after = t->task;
     t->after.dispatched = t->started;
     t->after.elapsed = now > t->started ? now - t->started : 0;
@@ -491,6 +491,10 @@ static void start(struct dispatch_queue *dq, struct dispatch_task *t)
 void dispatch_queue_ended(struct dispatch_task *t)
 {
     struct dispatch_queue *dq = t->dq;
+    struct broker *b = dq->d->broker;
+
+    if (t->delivery.handle && b->ops->recorded)
+        b->ops->recorded(b, &t->delivery);
 
     /* A retry has another place, which a scan may have passed by already. */
     if (t->outcome == OUTCOME_MOVE && t->after.at <= clock_wall())
@@ -501,7 +505,73 @@ void dispatch_queue_ended(struct dispatch_task *t)
     dq->dirty = true;
 }
 
+/* ---- what is not to start any more ---- */
+
+/* Take one back that the broker has and nobody has begun; who calls this says
+ * what becomes of it. */
+static bool withdraw(struct dispatch_task *t)
+{
+    struct broker *b = t->dq->d->broker;
+
+    if (t->state != DISPATCH_RUNS || !b->ops->withdraw ||
+        !b->ops->withdraw(b, &t->delivery))
+        return false;
+    count_end(t->dq);
+    return true;
+}
+
+static void withdraw_unwanted(struct dispatch_queue *dq)
+{
+    bool stopped = !may_run(dq);
+
+    for (int i = 0; i < DISPATCH_HASH; i++) {
+        struct dispatch_task *t = dq->d->hash[i], *next;
+
+        for (; t; t = next) {
+            bool dead = t->dq == dq && is_dead(dq, &t->task);
+
+            next = t->hash_next;
+            if (t->dq != dq || !(dead || stopped) || !withdraw(t))
+                continue;
+            if (!dead)
+                leave_to_scan(dq, &t->task);
+            over(t);
+        }
+    }
+}
+
+void dispatch_queue_forget(struct dispatch_queue *dq, struct dispatch_task *t)
+{
+    struct dispatch_task *k = known(dq, &t->task);
+
+    if (!k && dq->scanning) {
+        know(dq, t);
+        over(t);
+        return;
+    }
+    if (k && k->state == DISPATCH_READY)
+        k->state = DISPATCH_OVER; /* dropped where its list is taken from */
+    else if (k && withdraw(k))
+        over(k);
+    dispatch_task_free(t);
+}
+
+void dispatch_queue_changed(struct dispatch_queue *dq)
+{
+    queue_box_unref(dq->box);
+    dq->box = queue_box_ref(dq->d->tq, dq->queue);
+    bucket_set(&dq->bucket, dq->box->def.rate, dq->box->def.bucket_size,
+               clock_mono());
+    dq->dirty = true;
+    withdraw_unwanted(dq);
+}
+
 /* ---- the pump ---- */
+
+static bool broker_takes(struct broker *b)
+{
+    return !b->ops->takes || b->ops->takes(b);
+}
 
 /* Tasks of the ready list that may start now; *wake is when the next may. */
 static void start_ready(struct dispatch_queue *dq, int64_t now, int64_t *wake)
@@ -516,7 +586,8 @@ static void start_ready(struct dispatch_queue *dq, int64_t now, int64_t *wake)
         }
         if (dq->running >= concurrent(dq) || !is_through(dq, &t->task))
             return;
-        if (d->running >= DISPATCH_RUNNING || !app_may_run(dq)) {
+        if (d->running >= DISPATCH_RUNNING || !app_may_run(dq) ||
+            !broker_takes(d->broker)) {
             block(dq);
             return;
         }

@@ -35,6 +35,8 @@ struct taskqueue_options {
     const char *domain;        /* "localhost": apps are PROJECT.DOMAIN */
     const char *app_url;       /* the emulator: POST here; or NULL */
     const char *edge;          /* haproxy's socket for tasks; or NULL */
+    const char *rabbitmq;      /* ADDRESS:PORT of the broker; or NULL: none */
+    const char *rabbitmq_password; /* the file that holds it */
 };
 
 /*
