@@ -45,7 +45,7 @@ static const struct {
     {"python3", "python3 python3-venv"},
 };
 
-static int check_programs(struct cli *cli)
+static int check_programs(struct cli *cli, const struct settings *s)
 {
     struct buf missing = BUF_IN(&cli->arena), packages = BUF_IN(&cli->arena);
 
@@ -55,6 +55,11 @@ static int check_programs(struct cli *cli)
         buf_printf(&missing, "%s%s", missing.n ? ", " : "", needed[i].program);
         if (needed[i].package)
             buf_printf(&packages, " %s", needed[i].package);
+    }
+    if (settings_rabbitmq(s) && access(CONFIG_RABBITMQ, X_OK) < 0) {
+        buf_printf(&missing, "%s%s (for task_broker: rabbitmq)",
+                   missing.n ? ", " : "", CONFIG_RABBITMQ);
+        buf_add_str(&packages, " rabbitmq-server");
     }
     if (!missing.n)
         return 0;
@@ -93,9 +98,11 @@ static int check_ports(struct cli *cli, const struct settings *s)
     } ports[] = {
         {"http_port", s->http_address, s->http_port},
         {"api_port", "127.0.0.1", s->api_port},
+        {"rabbitmq_port", "127.0.0.1", s->rabbitmq_port},
     };
+    const size_t n = settings_rabbitmq(s) ? 3 : 2;
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (!port_taken(ports[i].address, ports[i].port))
             continue;
         return cli_fail(
@@ -368,7 +375,7 @@ static int start(struct up *up)
     int rc = read_settings(cli, &up->settings, &used);
 
     if (rc == 0)
-        rc = check_programs(cli);
+        rc = check_programs(cli, &up->settings);
     if (rc == 0)
         rc = make_folders(cli);
     if (rc == 0 && first_start(cli))

@@ -2,8 +2,9 @@
  * control - start, run, stop.
  *
  * Start: take the lock, read what the controller before us left, open the
- * Admin API, start memcached and the server, then (load.c) what is deployed,
- * then haproxy and nginx in front.  A part that is found running is adopted at
+ * Admin API, start memcached and the server (and RabbitMQ, where it is wanted,
+ * for which nobody waits), then (load.c) what is deployed, then haproxy and
+ * nginx in front.  A part that is found running is adopted at
  * once.  Stop, on SIGTERM, SIGINT or the API: the parts in the reverse order,
  * nginx first, so that whoever is in line is still served.
  */
@@ -36,7 +37,7 @@
 
 extern char **environ;
 
-enum { CHORE_MS = 5000, STATE_MAX = 4 * 1024 * 1024, TICKET_BYTES = 24 };
+enum { CHORE_MS = 5000, STATE_MAX = 4 * 1024 * 1024, SECRET_BYTES = 24 };
 
 /* ---- small helpers everybody uses ---- */
 
@@ -193,24 +194,34 @@ static int make_folders(struct ctx *ctx, const struct control *ctl)
     return rc;
 }
 
-/* Made once, kept over restarts: a server that goes on knows it. */
-static int read_ticket(struct ctx *ctx, struct control *ctl)
+int control_secret(struct ctx *ctx, const char *path, const char **out)
 {
-    const char *path = control_path(ctl, ctx->arena, "run/platform.ticket");
-    unsigned char random[TICKET_BYTES];
-    char hex[2 * TICKET_BYTES + 1];
+    unsigned char random[SECRET_BYTES];
+    char hex[2 * SECRET_BYTES + 1];
     struct bytes old;
 
     if (files_read(ctx, path, sizeof(hex), &old) == 0 &&
         old.n == sizeof(hex) - 1) {
-        ctl->ticket = arena_cstr(&ctl->arena, old);
+        *out = arena_cstr(ctx->arena, old);
         return 0;
     }
     ctx_err_clear(ctx);
     randombytes_buf(random, sizeof(random));
     sodium_bin2hex(hex, sizeof(hex), random, sizeof(random));
-    ctl->ticket = arena_strdup(&ctl->arena, hex);
+    *out = arena_strdup(ctx->arena, hex);
     return files_replace(ctx, path, bytes_str(hex), 0600);
+}
+
+/* Made once, kept over restarts: a server that goes on knows it. */
+static int read_ticket(struct ctx *ctx, struct control *ctl)
+{
+    const char *secret;
+    int rc = control_secret(
+        ctx, control_path(ctl, ctx->arena, "run/platform.ticket"), &secret);
+
+    if (rc == 0)
+        ctl->ticket = arena_strdup(&ctl->arena, secret);
+    return rc;
 }
 
 /* What the controller before us left.  A state that does not read is not the
@@ -243,10 +254,14 @@ static bool was_running(const struct control *ctl, const char *name)
 static void start_parts(struct control *ctl)
 {
     ctl->memcached = process_new(ctl, &part_memcached, "memcached", NULL);
+    if (settings_rabbitmq(&ctl->settings))
+        ctl->rabbitmq = process_new(ctl, &part_rabbitmq, "rabbitmq", NULL);
     ctl->server = process_new(ctl, &part_server, "server", NULL);
     ctl->haproxy = process_new(ctl, &part_haproxy, "haproxy", NULL);
     ctl->nginx = process_new(ctl, &part_nginx, "nginx", NULL);
     process_start(ctl->memcached);
+    if (ctl->rabbitmq)
+        process_start(ctl->rabbitmq);
     process_start(ctl->server);
     /* Their files come with the model; who runs already is watched now. */
     if (was_running(ctl, "haproxy"))
@@ -377,13 +392,14 @@ static bool stop_instances(struct control *ctl)
 /* The order of the way down; called again whenever something has ended. */
 static void stop_next(struct control *ctl)
 {
-    struct process *order[] = {ctl->nginx, ctl->haproxy, NULL, ctl->server,
-                               ctl->memcached};
+    enum { INSTANCES = 2 };
+    struct process *order[] = {ctl->nginx,  ctl->haproxy,  NULL,
+                               ctl->server, ctl->rabbitmq, ctl->memcached};
 
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
         struct process *p = order[i];
 
-        if (!p && stop_instances(ctl)) {
+        if (i == INSTANCES && stop_instances(ctl)) {
             uv_timer_start(&ctl->chore, on_stop_wait, 20, 0);
             return;
         }

@@ -28,8 +28,9 @@ struct control {
 
     struct process *processes; /* in the order they are started */
     struct process *server, *memcached, *haproxy, *nginx;
-    struct state found; /* what the controller before us left... */
-    bool *claimed;      /* ...and which of it is ours again */
+    struct process *rabbitmq; /* NULL without task_broker: rabbitmq */
+    struct state found;       /* what the controller before us left... */
+    bool *claimed;            /* ...and which of it is ours again */
 
     struct model model;
     bool loaded; /* the model is what the store holds */
@@ -60,6 +61,12 @@ const char *control_log_path(const struct control *ctl, struct arena *a,
  */
 const char *const *control_env(const struct control *ctl, struct arena *a,
                                const char *name, const char *const *extra);
+
+/*
+ * The secret in the file `path` (0600), made when there is none: 48 hexadecimal
+ * digits, in the request's arena.
+ */
+int control_secret(struct ctx *ctx, const char *path, const char **out);
 
 /* Everything stops in order, then the loop ends. */
 void control_shutdown(struct control *ctl);
@@ -95,6 +102,16 @@ extern const struct process_init part_server, part_memcached, part_haproxy,
 /* An error with the reason when a part cannot be started here at all: a
  * missing program, a taken port. */
 int parts_check(struct ctx *ctx, struct control *ctl);
+
+/* ---- RabbitMQ (rabbitmq.c) ---- */
+
+extern const struct process_init part_rabbitmq;
+
+/* An error that says what to install when the program is missing. */
+int rabbitmq_check(struct ctx *ctx);
+
+/* The file with its user's password; there once it has been set up. */
+const char *rabbitmq_password_path(struct control *ctl, struct arena *a);
 
 /* ---- startup of what is deployed (load.c) ---- */
 

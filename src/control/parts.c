@@ -63,7 +63,10 @@ static int server_setup(struct ctx *ctx, struct process *p,
               "--memcached", control_path(ctl, a, "run/memcached.sock"),
               "--domain", ctl->settings.domain, "--platform-ticket-file",
               control_path(ctl, a, "run/platform.ticket"), "--edge",
-              control_path(ctl, a, ROUTING_TASKS_SOCKET));
+              control_path(ctl, a, ROUTING_TASKS_SOCKET),
+              settings_rabbitmq(&ctl->settings) ? "--rabbitmq" : NULL,
+              arena_printf(a, "127.0.0.1:%d", (int)ctl->settings.rabbitmq_port),
+              "--rabbitmq-password-file", rabbitmq_password_path(ctl, a));
     s->probe_port = (int)ctl->settings.api_port;
     return 0;
 }
@@ -187,5 +190,10 @@ int parts_check(struct ctx *ctx, struct control *ctl)
             check_port(ctx, ctl, ctl->settings.http_port, "http_port", "nginx");
     if (rc == 0)
         rc = check_port(ctx, ctl, ctl->settings.api_port, "api_port", "server");
+    if (rc == 0 && settings_rabbitmq(&ctl->settings))
+        rc = rabbitmq_check(ctx);
+    if (rc == 0 && settings_rabbitmq(&ctl->settings))
+        rc = check_port(ctx, ctl, ctl->settings.rabbitmq_port, "rabbitmq_port",
+                        "rabbitmq");
     return rc;
 }

@@ -15,7 +15,7 @@
 
 struct proc_stat {
     char state;
-    pid_t session;
+    pid_t parent, session;
     uint64_t start_time;
     int64_t rss_pages;
 };
@@ -41,7 +41,7 @@ static ssize_t read_file(const char *path, char *p, size_t n)
 static bool read_stat(pid_t pid, struct proc_stat *st)
 {
     char path[64], text[1024], *at;
-    long long session, rss;
+    long long parent, session, rss;
 
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     if (pid <= 0 || read_file(path, text, sizeof(text)) <= 0)
@@ -50,10 +50,11 @@ static bool read_stat(pid_t pid, struct proc_stat *st)
     if (!at)
         return false;
     if (sscanf(at + 1,
-               " %c %*d %*d %lld %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
+               " %c %lld %*d %lld %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
                "%*d %*d %*d %*d %" SCNu64 " %*u %lld",
-               &st->state, &session, &st->start_time, &rss) != 4)
+               &st->state, &parent, &session, &st->start_time, &rss) != 5)
         return false;
+    st->parent = (pid_t)parent;
     st->session = (pid_t)session;
     st->rss_pages = rss;
     return st->state != 'Z' && st->state != 'X';
@@ -64,6 +65,13 @@ uint64_t proc_start_time(pid_t pid)
     struct proc_stat st;
 
     return read_stat(pid, &st) ? st.start_time : 0;
+}
+
+pid_t proc_parent(pid_t pid)
+{
+    struct proc_stat st;
+
+    return read_stat(pid, &st) ? st.parent : 0;
 }
 
 typedef void each_fn(pid_t pid, const struct proc_stat *st, void *arg);

@@ -18,6 +18,10 @@ struct arena;
  * process or it is a zombie. */
 uint64_t proc_start_time(pid_t pid);
 
+/* The process that started it, or 1 when that one has ended; 0 when there is
+ * no such process. */
+pid_t proc_parent(pid_t pid);
+
 /* Resident bytes of every process of the session `sid`. */
 int64_t proc_session_memory(pid_t sid);
 

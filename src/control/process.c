@@ -448,6 +448,15 @@ static bool is_recorded(const struct control *ctl, pid_t pid)
     return false;
 }
 
+/* Or started by one that is: Erlang gives its helpers sessions of their own,
+ * and they end with it. */
+static bool is_below_recorded(const struct control *ctl, pid_t pid)
+{
+    while (pid > 1 && !is_recorded(ctl, pid))
+        pid = proc_parent(pid);
+    return pid > 1;
+}
+
 static void reap_stray(pid_t pid, void *arg)
 {
     struct control *ctl = arg;
@@ -455,7 +464,7 @@ static void reap_stray(pid_t pid, void *arg)
     const char *by_env = arena_printf(&a, "APPSCALE_CHILD=%s:", ctl->root);
     const char *by_conf = control_path(ctl, &a, "run/nginx.conf");
 
-    if (pid != getpid() && !is_recorded(ctl, pid) &&
+    if (pid != getpid() && !is_below_recorded(ctl, pid) &&
         (proc_has_mark(pid, by_env) ||
          (proc_has_mark(pid, by_conf) &&
           proc_has_mark(pid, "nginx: master process")))) {
