@@ -495,8 +495,8 @@ static const struct index_def *find_id(const struct index_set *set, int64_t id)
     return NULL;
 }
 
-int index_delete(struct ctx *ctx, struct engine *e, struct bytes app,
-                 int64_t id)
+static int delete_once(struct ctx *ctx, struct engine *e, struct bytes app,
+                       int64_t id)
 {
     const struct index_def *def;
     const struct index_set *set;
@@ -510,6 +510,20 @@ int index_delete(struct ctx *ctx, struct engine *e, struct bytes app,
     else
         rc = index_set_state(ctx, e, engine_app(e, app), def, INDEX_DELETED);
     index_set_unref(set);
+    return rc;
+}
+
+/* Its build may end at this moment, which changes the definition too. */
+int index_delete(struct ctx *ctx, struct engine *e, struct bytes app,
+                 int64_t id)
+{
+    int rc = delete_once(ctx, e, app, id), attempt = 0;
+
+    while (rc == ERR_CONFLICT && ctx->err.code == ERR_OK) {
+        rc = write_backoff(ctx, attempt++);
+        if (rc == 0)
+            rc = delete_once(ctx, e, app, id);
+    }
     if (rc == 0)
         engine_wake(e);
     return rc;
