@@ -63,9 +63,9 @@ static int compare(const void *a, const void *b)
 
 static unsigned wait_at(double share)
 {
-    return seen.n_waits ? seen.waits[(size_t)((double)(seen.n_waits - 1) *
-                                              share)]
-                        : 0;
+    return seen.n_waits
+               ? seen.waits[(size_t)((double)(seen.n_waits - 1) * share)]
+               : 0;
 }
 
 static void send_all(struct conn *c, const char *text, size_t n)
