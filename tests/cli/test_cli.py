@@ -446,6 +446,14 @@ def test_a_bad_appscalefile_stops_up_with_line_and_reason(appscale, tmp_path):
     assert "AppScalefile:2:1: Unknown setting 'htp'" in done.stderr
 
 
+def test_a_setting_with_choices_names_them(appscale, tmp_path):
+    (tmp_path / 'AppScalefile').write_text('task_broker: kafka\n')
+    done = appscale('up', cwd=tmp_path)
+    assert done.returncode == 4
+    assert ('AppScalefile:1:14: task_broker is "kafka", and must be none or '
+            'rabbitmq') in done.stderr
+
+
 def test_the_page_on_configuration_is_what_the_table_says(appscale):
     with open(os.path.join(paths.ROOT, 'docs', 'configuration.md')) as f:
         assert f.read() == appscale('help', 'config', '--markdown').stdout, (

@@ -100,14 +100,25 @@ struct rabbit {
 
 /* ---- broker_rabbitmq.c ---- */
 
+/* A note with room for that many bytes of data, none of them in use; free()
+ * ends it. */
 struct rabbit_note *rabbit_note_new(enum rabbit_note_kind kind, size_t room);
+
+/* Make an empty list. */
 void rabbit_notes_init(struct rabbit_notes *l);
-/* Both under the lock. */
+
+/* Take a note over, behind the others.  Under the lock. */
 void rabbit_notes_add(struct rabbit_notes *l, struct rabbit_note *n);
+
+/* The first one, which is the caller's now; NULL when there is none.  Under
+ * the lock. */
 struct rabbit_note *rabbit_notes_take(struct rabbit_notes *l);
-/* All of them; not under the lock. */
+
+/* All of them, by `next`; takes the lock itself. */
 struct rabbit_note *rabbit_notes_take_all(struct rabbit *r,
                                           struct rabbit_notes *l);
+
+/* Free all of them; takes the lock itself. */
 void rabbit_notes_drop(struct rabbit *r, struct rabbit_notes *l);
 
 /* Give the loop a note.  Any thread. */
