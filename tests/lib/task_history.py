@@ -82,7 +82,8 @@ class Run:
 class History:
     events: list
     queues: dict            # name -> Queue, of the push queues
-    kills: list             # ('server' or 'app', from, until it was up again)
+    kills: list             # ('server', from when, until when it died at the
+                            # latest) or ('app', from, until it was up again)
     empty: int = None       # from when on there was surely no task
 
     def __post_init__(self):
@@ -132,13 +133,13 @@ class History:
 
     def restarts(self, since, until):
         """How many a retry count may show."""
-        return sum(k == 'server' and since <= a <= until
-                   for k, a, _ in self.kills)
+        return sum(k == 'server' and a <= until and b >= since
+                   for k, a, b in self.kills)
 
     def death(self, life):
-        """When this life of the server was killed."""
-        return min((a for k, a, _ in self.kills
-                    if k == 'server' and a >= self.lives[life]), default=0)
+        """When this life of the server was killed, at the earliest."""
+        return min((a for k, a, b in self.kills
+                    if k == 'server' and b >= self.lives[life]), default=0)
 
 
 # ---- each task ----
@@ -162,7 +163,7 @@ def exhausted(h, add, runs):
 
 
 def check_presence(h):
-    deleted = {e['id'] for e in h.deletes if e['t1']}
+    deleted = {e['id'] for e in h.deletes}      # or maybe
     for id, adds in h.adds.items():
         how, runs, add = outcome(h, id), h.runs_of(id), adds[-1]
         if add['queue'] not in h.queues:

@@ -1,9 +1,9 @@
 """Producers, workers and an app for task queues, which write down what they
 see: the histories of lib/task_history.py.
 
-    python -m lib.task_load producer --port P --seed S --worker W --seconds N OUT
-    python -m lib.task_load puller   --port P --seed S --worker W OUT
-    python -m lib.task_load app      --listen P OUT
+    python -m lib.task_load producer --port P --seed S --seconds N OUT
+    python -m lib.task_load puller --port P --seed S OUT
+    python -m lib.task_load app --listen P OUT
 
 A task's body says who it is and how its runs are to be answered: "w0.1.17
 500,cut,200" fails, is cut off, and succeeds.  Lines are appended to OUT whole,
@@ -115,7 +115,8 @@ def setup(port):
     for name, q in QUEUES.items():
         caller.tasks('UpdateQueue', queue_name=name.encode(),
                      bucket_refill_per_second=q.rate,
-                     bucket_capacity=q.bucket, user_specified_rate=f'{q.rate}/s',
+                     bucket_capacity=q.bucket,
+                     user_specified_rate=f'{q.rate}/s',
                      max_concurrent_requests=q.concurrent,
                      retry_parameters={'min_backoff_sec': q.min_backoff,
                                        'max_backoff_sec': q.max_backoff,
