@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from lib import paths, task_load
+from lib import paths, task_history, task_load
 from lib.emulator import REFERENCE
 from lib.process import Process, ProcessError, free_port
 from lib.server import Server
@@ -204,3 +204,66 @@ def test_a_planted_fault_is_found(tmp_path, label, fault, killed, name):
     anomalies = check(history)
     print(tell(SEED, history, anomalies))
     assert name in {a.name for a in anomalies}, tell(SEED, history, anomalies)
+
+
+# ---- what no fault is planted for: histories written by hand ----
+
+def added(id='a', **more):
+    return {'e': 'add', 'id': id, 'queue': 'q', 'name': 'n', 'eta': 0,
+            'named': False, 'limit': None, 'txn': None, 'how': 'ok',
+            't0': 10, 't1': 20, **more}
+
+
+def ran(seq=1, t=100, answer='200', took=10, number=None, **more):
+    start = {'e': 'start', 'app': 1, 'seq': seq, 'id': 'a', 'name': 'n',
+             'queue': 'q', 'retries': 0, 'executions': 0, 'previous': None,
+             'eta': 0, 't': t, 'attempt': f'{1:016x}{number or seq:016x}',
+             **more}
+    return [start, {'e': 'end', 'app': 1, 'seq': seq, 't': t + took,
+                    'answer': answer}, {'e': 'sent', 'app': 1, 'seq': seq}]
+
+
+RETRY = {'retries': 1, 'executions': 1, 'previous': 500}
+HISTORIES = [
+    (None, [added(), *ran()]),
+    (None, [added(), *ran(answer='500'),
+            *ran(2, 10**6, **RETRY, eta=200110)]),
+    ('lost', [added()]),
+    ('lost', [added(how='txn', txn=7), {'e': 'entity', 'id': 7}]),
+    ('ghost', [added(how='txn', txn=7), *ran()]),
+    ('ghost', [added(how='refused'), *ran()]),
+    ('ghost', ran()),
+    ('early', [added(eta=101), *ran(eta=101)]),
+    ('early', [added(eta=101), *ran(eta=0)]),
+    ('backoff', [added(), *ran(answer='500'),
+                 *ran(2, 10**6, **RETRY, eta=150000)]),
+    ('headers', [added(), *ran(answer='500'),
+                 *ran(2, 10**6, **{**RETRY, 'previous': 404}, eta=200110)]),
+    ('headers', [added(), *ran(answer='500'),
+                 *ran(2, 10**6, **{**RETRY, 'executions': 0}, eta=200110)]),
+    ('headers', [added(), *ran(answer='500'), *ran(2, 10**6, eta=200110)]),
+    ('limit', [added(limit=0), *ran(answer='500'),
+               *ran(2, 10**6, **RETRY, eta=200110)]),
+    ('sent twice', [added(), *ran(answer='cut'), *ran(2, 200, number=1)]),
+    ('ran again', [added(), *ran(), *ran(2, 200, retries=1)]),
+    ('two names', [added(), *ran(answer='500'),
+                   *ran(2, 10**6, name='m', answer='500')]),
+    ('name twice', [added(named=True), *ran(),
+                    {'e': 'again', 'id': 'a', 'name': 'n', 'result': 0}]),
+    ('ran deleted', [added(eta=90), *ran(eta=90), {
+        'e': 'delete', 'id': 'a', 'name': 'n', 'queue': 'q', 't0': 30,
+        't1': 40, 'eta': 90}]),
+    ('concurrency', [e for i in range(3) for e in (
+        added(str(i)), *ran(i + 1, 100 + i, id=str(i), name=str(i)))]),
+    ('rate', [e for i in range(20) for e in (
+        added(str(i)), *ran(i + 1, 100 * i, id=str(i), name=str(i)))]),
+]
+
+
+@pytest.mark.parametrize('name, events', HISTORIES,
+                         ids=[f'{i} {h[0]}' for i, h in enumerate(HISTORIES)])
+def test_histories_by_hand(name, events):
+    queues = {'q': task_history.Queue(rate=20, bucket=5, concurrent=2,
+                                      min_backoff=0.2)}
+    found = {a.name for a in check(History(events, queues, []))}
+    assert (name in found) if name else not found, found
