@@ -6,6 +6,8 @@
  * plugins.  Its Erlang node neither listens for other nodes nor has a name
  * server (epmd): the node's name only has to stay the same, as its data is
  * filed under it, and -erl_epmd_port answers RabbitMQ's own look-up of itself.
+ * ERL_FLAGS has these rather than the command line, for they have to reach the
+ * small node, too, by which RabbitMQ would start an epmd once a minute.
  *
  * DIR/rabbitmq holds nothing that is not in the store as well.  Whoever removes
  * it whole, with the platform down, loses nothing.
@@ -112,8 +114,8 @@ static const char *const *environment(struct control *ctl, struct arena *a,
                  folder(ctl, a, "enabled_plugins")),
         "RABBITMQ_CONF_ENV_FILE=/dev/null", "RABBITMQ_LOGS=-",
         "RABBITMQ_NODENAME=appscale@localhost", "RUNNING_UNDER_SYSTEMD=1",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-sname appscale@localhost "
-        "-start_epmd false -dist_listen false -erl_epmd_port 1",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-sname appscale@localhost",
+        "ERL_FLAGS=-start_epmd false -dist_listen false -erl_epmd_port 1",
         "ERL_CRASH_DUMP_SECONDS=0",
         arena_printf(a, "APPSCALE_CHILD=%s:%s", ctl->root, name));
 }
