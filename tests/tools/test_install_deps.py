@@ -1,0 +1,110 @@
+"""tools/install-deps keeps the services of what it installs off."""
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from lib import paths
+from lib.process import run
+
+POLICY = 'usr/sbin/policy-rc.d'
+PRESET = 'run/systemd/system-preset/00-appscale-install.preset'
+
+# What a package's scripts would be told, written down by `apt-get install`.
+APT_GET = f'''#!/bin/sh
+case " $* " in *" install "*) ;; *) exit 0 ;; esac
+echo "$*" >arguments
+"$APPSCALE_TEST_ROOT/{POLICY}" nginx start
+echo $? >policy
+cp "$APPSCALE_TEST_ROOT/{PRESET}" preset
+[ ! -f kill ] || kill -9 $PPID
+[ ! -f fail ] || {{ echo 'E: no room'; exit 100; }}
+touch installed
+'''
+COMMANDS = {
+    'apt-get': APT_GET,
+    'apt-cache': '#!/bin/sh\necho "  Candidate: 1.0"\n',
+    'dpkg-query': '#!/bin/sh\n[ ! -f installed ] || echo "nginx installed"\n',
+    'sudo': '#!/bin/sh\nexec "$@"\n',
+}
+
+
+class Tree:
+    """A checkout of what the script needs, on a machine that we make up."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for name in ('tools', 'bin', 'root/usr/sbin'):
+            (folder / name).mkdir(parents=True)
+        shutil.copy(os.path.join(paths.ROOT, 'tools', 'install-deps'),
+                    folder / 'tools')
+        (folder / 'tools/apt-packages.txt').write_text('nginx  # the edge\n')
+        for name, script in COMMANDS.items():
+            path = folder / 'bin' / name
+            path.write_text(script)
+            path.chmod(0o755)
+
+    def run(self):
+        return run([self.folder / 'tools/install-deps'], check=False,
+                   env={'PATH': f'{self.folder}/bin:{os.environ["PATH"]}',
+                        'APPSCALE_TEST_ROOT': str(self.folder / 'root')})
+
+    def policy(self):
+        return self.folder / 'root' / POLICY
+
+    def preset(self):
+        return self.folder / 'root' / PRESET
+
+    def said(self, name):
+        return (self.folder / name).read_text()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return Tree(tmp_path)
+
+
+def test_services_are_neither_started_nor_enabled(tree):
+    assert tree.run().returncode == 0
+    assert tree.said('policy') == '101\n'
+    assert 'disable nginx.service\n' in tree.said('preset')
+    assert tree.said('arguments').endswith('install '
+                                           '--no-install-recommends nginx\n')
+    assert not tree.policy().exists()
+    assert not tree.preset().exists()
+
+
+def test_what_is_installed_is_left_alone(tree):
+    (tree.folder / 'installed').touch()
+    assert tree.run().returncode == 0
+    assert not (tree.folder / 'arguments').exists()
+
+
+def test_failed_installation_leaves_nothing(tree):
+    (tree.folder / 'fail').touch()
+    result = tree.run()
+    assert result.returncode == 1
+    assert 'E: no room' in result.stderr
+    assert not tree.policy().exists()
+    assert not tree.preset().exists()
+
+
+def test_administrators_policy_stays(tree):
+    tree.policy().write_text('#!/bin/sh\nexit 104\n')
+    tree.policy().chmod(0o755)
+    assert tree.run().returncode == 0
+    assert tree.said('policy') == '104\n'
+    assert tree.policy().read_text() == '#!/bin/sh\nexit 104\n'
+
+
+def test_killed_installation_blocks_no_later_one(tree):
+    (tree.folder / 'kill').touch()
+    assert tree.run().returncode == 1
+    assert subprocess.run([tree.policy(), 'nginx', 'start']).returncode == 0
+    (tree.folder / 'kill').unlink()
+    (tree.folder / 'installed').unlink(missing_ok=True)
+    assert tree.run().returncode == 0
+    assert tree.said('policy') == '101\n'
+    assert not tree.policy().exists()
+    assert not tree.preset().exists()
