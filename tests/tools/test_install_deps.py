@@ -28,6 +28,16 @@ COMMANDS = {
     'dpkg-query': '#!/bin/sh\n[ ! -f installed ] || echo "nginx installed"\n',
     'sudo': '#!/bin/sh\nexec "$@"\n',
 }
+ANN = '#!/bin/sh\necho 1000\n'
+# With -n it must not ask; with -v it asks, and gets an answer once.
+SUDO = '''#!/bin/sh
+case $1 in
+-n) [ -f asked ] && exit 0; echo 'sudo: a password is required' >&2; exit 1 ;;
+-v) [ -f terminal ] && touch asked && exit 0
+    echo 'sudo: a terminal is required' >&2; exit 1 ;;
+esac
+exec "$@"
+'''
 
 
 class Tree:
@@ -41,12 +51,15 @@ class Tree:
                     folder / 'tools')
         (folder / 'tools/apt-packages.txt').write_text('nginx  # the edge\n')
         for name, script in COMMANDS.items():
-            path = folder / 'bin' / name
-            path.write_text(script)
-            path.chmod(0o755)
+            self.command(name, script)
 
-    def run(self):
-        return run([self.folder / 'tools/install-deps'], check=False,
+    def command(self, name, script):
+        path = self.folder / 'bin' / name
+        path.write_text(script)
+        path.chmod(0o755)
+
+    def run(self, *args):
+        return run([self.folder / 'tools/install-deps', *args], check=False,
                    env={'PATH': f'{self.folder}/bin:{os.environ["PATH"]}',
                         'APPSCALE_TEST_ROOT': str(self.folder / 'root')})
 
@@ -108,3 +121,41 @@ def test_killed_installation_blocks_no_later_one(tree):
     assert tree.said('policy') == '101\n'
     assert not tree.policy().exists()
     assert not tree.preset().exists()
+
+
+def test_sudo_may_ask_before_the_installation(tree):
+    tree.command('id', ANN)
+    tree.command('sudo', SUDO)
+    (tree.folder / 'terminal').touch()
+    assert tree.run('--run', '--sudo').returncode == 0
+    assert (tree.folder / 'asked').exists()
+    assert not (tree.folder / 'arguments').exists()
+    (tree.folder / 'terminal').unlink()
+    assert tree.run('--run').returncode == 0
+    assert (tree.folder / 'installed').exists()
+
+
+def test_sudo_that_refuses_says_so(tree):
+    tree.command('id', ANN)
+    tree.command('sudo', SUDO)
+    result = tree.run()
+    assert result.returncode == 1
+    assert 'sudo: a terminal is required' in result.stderr
+    assert 'as root, run:\n  apt-get install nginx\n' in result.stderr
+    assert not (tree.folder / 'arguments').exists()
+
+
+def test_nothing_missing_asks_nothing(tree):
+    tree.command('id', ANN)
+    tree.command('sudo', SUDO)
+    (tree.folder / 'installed').touch()
+    assert tree.run('--sudo').returncode == 0
+    assert tree.run().returncode == 0
+
+
+def test_options(tree):
+    assert tree.run('--list').stdout == 'nginx\n'
+    assert tree.run('--list', '--run').stdout == 'nginx\n'
+    result = tree.run('--lsit')
+    assert result.returncode == 1
+    assert 'unknown option --lsit' in result.stderr
