@@ -19,6 +19,7 @@ echo "$*" >arguments
 echo $? >policy
 cp "$APPSCALE_TEST_ROOT/{PRESET}" preset
 [ ! -f kill ] || kill -9 $PPID
+[ ! -f interrupted ] || {{ echo 'E: dpkg was interrupted'; exit 100; }}
 [ ! -f fail ] || {{ echo 'E: no room'; exit 100; }}
 touch installed
 '''
@@ -26,6 +27,7 @@ COMMANDS = {
     'apt-get': APT_GET,
     'apt-cache': '#!/bin/sh\necho "  Candidate: 1.0"\n',
     'dpkg-query': '#!/bin/sh\n[ ! -f installed ] || echo "nginx installed"\n',
+    'dpkg': '#!/bin/sh\n[ "$1 $2" != "--configure -a" ] || rm -f interrupted\n',
     'sudo': '#!/bin/sh\nexec "$@"\n',
 }
 ANN = '#!/bin/sh\necho 1000\n'
@@ -121,6 +123,13 @@ def test_killed_installation_blocks_no_later_one(tree):
     assert tree.said('policy') == '101\n'
     assert not tree.policy().exists()
     assert not tree.preset().exists()
+
+
+def test_interrupted_dpkg_is_repaired(tree):
+    (tree.folder / 'interrupted').touch()
+    assert tree.run().returncode == 0
+    assert (tree.folder / 'installed').exists()
+    assert not tree.policy().exists()
 
 
 def test_sudo_may_ask_before_the_installation(tree):
