@@ -245,8 +245,8 @@ static const char *const names[] = {
     "\xc2\x9f",
     "\xe2\x80\xa8",
     "\xe2\x80\xa9",
-    "\xef\xbb\xbf"
-    "a",
+    ("\xef\xbb\xbf"
+     "a"),
     "\xef\xbf\xbf",
     "2001-01-01",
     "=",
