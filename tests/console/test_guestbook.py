@@ -43,6 +43,7 @@ def test_a_wrong_password_stays_at_the_door(platform, browser):
     platform.create_user('other@example.com')
     browser.open(platform.address('guestbook'))
     sign_in(browser, 'other@example.com', 'not the password')
+    browser.find('.problem')        # the answer is there
     assert '/_ah/login' in browser.url
     browser.open(platform.address('guestbook'))
     browser.find('#sign-in')
