@@ -45,6 +45,12 @@ static void set_tables(rocksdb_options_t *o, rocksdb_cache_t *blocks)
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(t,
                                                                             1);
+    /* Filters and indexes in parts: a whole one outgrows its share of the
+     * cache, and would be read anew for every row. */
+    rocksdb_block_based_options_set_index_type(
+        t, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_partition_filters(t, 1);
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(t, 1);
     rocksdb_block_based_options_set_filter_policy(
         t, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
     rocksdb_block_based_options_set_data_block_index_type(
