@@ -31,6 +31,7 @@ def test_a_visitor_signs_in_leaves_a_greeting_and_signs_out(
     greet(browser, 'First of all <b>& more</b> ü')
     browser.find('#greetings .content')
     greet(browser, 'Second')
+    browser.find('#greetings > :nth-child(2) .content')     # the page with both
     assert greetings(browser) == ['Second', 'First of all <b>& more</b> ü']
     browser.screenshot(str(tmp_path / 'guestbook.png'))
 
