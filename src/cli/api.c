@@ -258,3 +258,63 @@ const char *api_escape(struct cli *cli, const char *text)
     curl_free(escaped);
     return copy;
 }
+
+json_int_t api_number(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+const char *api_moment(struct arena *a, const char *time)
+{
+    if (!time)
+        return "-";
+    if (strlen(time) < 19)
+        return time;
+    return arena_printf(a, "%.10s %.8s", time, time + 11);
+}
+
+const char *api_safe(struct arena *a, const char *text)
+{
+    char *copy = arena_strdup(a, text);
+
+    for (char *c = copy; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    }
+    return copy;
+}
+
+/* ---- every project ---- */
+
+static int get_one(struct cli *cli, struct api *api, const char *project,
+                   api_get_fn *get, json_t *all)
+{
+    json_t *answer = NULL;
+    int rc = get(cli, api, project, &answer);
+
+    if (answer)
+        json_object_set_new(all, project, answer);
+    if (rc == ERR_NOT_FOUND)
+        cli->next = "appscale status lists the projects";
+    return rc;
+}
+
+int api_by_project(struct cli *cli, struct api *api, const char *project,
+                   api_get_fn *get, json_t **all)
+{
+    json_t *apps = NULL, *app;
+    size_t i;
+    int rc;
+
+    *all = json_object();
+    if (project)
+        return get_one(cli, api, project, get, *all);
+    rc = api_call(api, "GET", &apps, NULL, "/v1/apps");
+    json_array_foreach(json_object_get(apps, "apps"), i, app)
+    {
+        if (rc == 0)
+            rc = get_one(cli, api, api_text(app, "id", ""), get, *all);
+    }
+    json_decref(apps);
+    return rc;
+}

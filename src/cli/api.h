@@ -45,6 +45,30 @@ int api_wait(struct api *api, json_t *operation, struct progress *progress,
 const char *api_text(const json_t *object, const char *key,
                      const char *otherwise);
 
+/* A number of an object; 0 when it is not there. */
+json_int_t api_number(const json_t *object, const char *key);
+
+/* A time of the API, "2026-11-26T01:20:00.000Z", as people read it; "-" for
+ * NULL.  In `a`. */
+const char *api_moment(struct arena *a, const char *time);
+
+/* What an app wrote, fit for a terminal: control characters become '?'.  In
+ * `a`. */
+const char *api_safe(struct arena *a, const char *text);
+
+/* What the Admin API says of one project, in *out on 0 (else left NULL). */
+typedef int api_get_fn(struct cli *cli, struct api *api, const char *project,
+                       json_t **out);
+
+/*
+ * What `get` answers for `project`, or with NULL for each that is deployed, as
+ * an object by project in *all: the caller's to release, whatever the result.
+ * Ends at the first error, as api_call(); for a project that is not there
+ * `next` says where they are listed.
+ */
+int api_by_project(struct cli *cli, struct api *api, const char *project,
+                   api_get_fn *get, json_t **all);
+
 /* A part of a path or query, percent-encoded, in the arena. */
 const char *api_escape(struct cli *cli, const char *text);
 

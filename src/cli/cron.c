@@ -18,25 +18,14 @@ enum { LOOK_AGAIN_US = 100 * 1000 };
 
 /* ---- printing ---- */
 
-/* "2026-11-26T01:20:00.000Z" to the second, with a blank. */
-static const char *moment(struct cli *cli, const char *time)
-{
-    char *s;
-
-    if (strlen(time) < 19)
-        return time;
-    s = arena_printf(&cli->arena, "%.10s %.8s", time, time + 11);
-    return s;
-}
-
 static void print_next(struct cli *cli, const json_t *job)
 {
     const json_t *runs = json_object_get(job, "nextRuns"), *at;
     size_t i;
 
     printf("     next    ");
-    json_array_foreach(runs, i, at)
-        printf("%s%s", i ? ", " : "", moment(cli, json_string_value(at)));
+    json_array_foreach(runs, i, at) printf(
+        "%s%s", i ? ", " : "", api_moment(&cli->arena, json_string_value(at)));
     printf("%s\n", json_array_size(runs) ? " UTC" : "never");
 }
 
@@ -64,12 +53,12 @@ static void print_last(struct cli *cli, const json_t *job)
 
     if (run)
         printf("     now     running since %s UTC%s%s\n",
-               moment(cli, api_text(run, "startTime", "?")),
+               api_moment(&cli->arena, api_text(run, "startTime", "?")),
                json_object_get(run, "nextAttempt") ? "; next attempt " : "",
-               moment(cli, api_text(run, "nextAttempt", "")));
+               api_moment(&cli->arena, api_text(run, "nextAttempt", "")));
     if (last)
         printf("     last    %s UTC%s: %s\n",
-               moment(cli, api_text(last, "startTime", "?")),
+               api_moment(&cli->arena, api_text(last, "startTime", "?")),
                json_is_true(json_object_get(last, "manual")) ? " (by hand)"
                                                              : "",
                outcome(cli, last));
@@ -80,7 +69,8 @@ static void print_last(struct cli *cli, const json_t *job)
 static void print_job(struct cli *cli, const json_t *job)
 {
     const char *target = api_text(job, "target", "");
-    const char *description = api_text(job, "description", "");
+    const char *description =
+        api_safe(&cli->arena, api_text(job, "description", ""));
 
     printf("%3d  %s%s%s  %s (%s)%s%s\n",
            (int)json_integer_value(json_object_get(job, "number")),
@@ -136,47 +126,20 @@ static void print_cron(struct cli *cli, const char *project, const json_t *cron)
     }
     printf("%s%s%s, %s of %s UTC\n", cli_bold(cli), project, cli_plain(cli),
            api_text(cron, "file", "cron.yaml"),
-           moment(cli, api_text(cron, "updateTime", "?")));
+           api_moment(&cli->arena, api_text(cron, "updateTime", "?")));
     json_array_foreach(jobs, i, job) print_job(cli, job);
-}
-
-/* Every project's, by its name. */
-static int get_all(struct cli *cli, struct api *api, json_t *all)
-{
-    json_t *apps = NULL, *app;
-    int rc = api_call(api, "GET", &apps, NULL, "/v1/apps");
-    size_t i;
-
-    json_array_foreach(json_object_get(apps, "apps"), i, app)
-    {
-        const char *id = api_text(app, "id", "");
-        json_t *cron = NULL;
-
-        if (rc == 0)
-            rc = get_cron(cli, api, id, &cron);
-        if (cron)
-            json_object_set_new(all, id, cron);
-    }
-    json_decref(apps);
-    return rc;
 }
 
 static int cli_cron_list(struct cli *cli)
 {
     const char *project = cli_operand(cli, 0);
     struct api *api = api_open(cli);
-    json_t *all = json_object(), *cron = NULL;
+    json_t *all, *cron;
     const char *id;
-    int rc;
+    int rc = api_by_project(cli, api, project, get_cron, &all);
 
-    if (project)
-        rc = get_cron(cli, api, project, &cron);
-    else
-        rc = get_all(cli, api, all);
-    if (cron)
-        json_object_set_new(all, project, cron);
     if (rc == 0 && cli->json)
-        cli_print_json(project ? cron : all);
+        cli_print_json(project ? json_object_get(all, project) : all);
     else if (rc == 0 && json_object_size(all) == 0)
         printf("No application is deployed.\n");
     else if (rc == 0)

@@ -30,18 +30,13 @@ const char *datastore_index_text(struct arena *a, const json_t *index)
     return buf_cstr(&b);
 }
 
-static json_int_t number(const json_t *o, const char *key)
-{
-    return json_integer_value(json_object_get(o, key));
-}
-
 /* "building 40 % (200 of 500)", "deleting (1000 gone)" */
 static const char *state_text(struct arena *a, const json_t *index)
 {
     const char *state = api_text(index, "state", "?");
     const json_t *progress = json_object_get(index, "progress");
-    json_int_t done = number(progress, "workCompleted");
-    json_int_t total = number(progress, "workEstimated");
+    json_int_t done = api_number(progress, "workCompleted");
+    json_int_t total = api_number(progress, "workEstimated");
 
     if (strcmp(state, "CREATING") == 0 && total > 0)
         return arena_printf(a,
@@ -77,42 +72,17 @@ static void add_rows(struct table *t, const char *project, const json_t *answer)
         row[3] = arena_printf(
             t->a, "%s%" JSON_INTEGER_FORMAT,
             json_is_true(json_object_get(index, "entriesExact")) ? "" : "over ",
-            number(index, "entries"));
+            api_number(index, "entries"));
         row[4] = json_is_true(json_object_get(index, "named")) ? "yes" : "no";
         t->rows++;
     }
 }
 
-/* The answers by project; what was named, or all there are. */
-static int ask(struct cli *cli, struct api *api, const char *project,
-               json_t *into)
+static int get_indexes(struct cli *cli, struct api *api, const char *project,
+                       json_t **out)
 {
-    json_t *answer = NULL;
-    int rc = api_call(api, "GET", &answer, NULL, "/v1/apps/%s/indexes",
-                      api_escape(cli, project));
-
-    if (rc == 0)
-        json_object_set_new(into, project, answer);
-    if (rc == ERR_NOT_FOUND)
-        cli->next = "appscale status lists the projects";
-    return rc;
-}
-
-static int ask_all(struct cli *cli, struct api *api, json_t *into)
-{
-    json_t *apps = NULL;
-    const json_t *app;
-    size_t i;
-    int rc = api_call(api, "GET", &apps, NULL, "/v1/apps");
-
-    json_array_foreach(json_object_get(apps, "apps"), i, app)
-    {
-        if (rc == 0)
-            rc = ask(cli, api,
-                     arena_strdup(&cli->arena, api_text(app, "id", "")), into);
-    }
-    json_decref(apps);
-    return rc;
+    return api_call(api, "GET", out, NULL, "/v1/apps/%s/indexes",
+                    api_escape(cli, project));
 }
 
 static void print_all(struct cli *cli, json_t *all)
@@ -141,8 +111,8 @@ int cli_datastore_indexes(struct cli *cli)
 {
     const char *project = cli_operand(cli, 0);
     struct api *api = api_open(cli);
-    json_t *all = json_object();
-    int rc = project ? ask(cli, api, project, all) : ask_all(cli, api, all);
+    json_t *all;
+    int rc = api_by_project(cli, api, project, get_indexes, &all);
 
     if (rc == 0 && cli->json)
         cli_print_json(project ? json_object_get(all, project) : all);
@@ -166,11 +136,12 @@ static json_t *choose(struct cli *cli, const json_t *answer)
         if (json_is_true(json_object_get(index, "named")) ||
             strcmp(api_text(index, "state", ""), "DELETING") == 0)
             continue;
-        json_array_append_new(ids, json_integer(number(index, "indexId")));
-        fprintf(
-            stderr, "  %s: %" JSON_INTEGER_FORMAT "%s entries\n",
-            datastore_index_text(&cli->arena, index), number(index, "entries"),
-            json_is_true(json_object_get(index, "entriesExact")) ? "" : "+");
+        json_array_append_new(ids, json_integer(api_number(index, "indexId")));
+        fprintf(stderr, "  %s: %" JSON_INTEGER_FORMAT "%s entries\n",
+                datastore_index_text(&cli->arena, index),
+                api_number(index, "entries"),
+                json_is_true(json_object_get(index, "entriesExact")) ? ""
+                                                                     : "+");
     }
     return ids;
 }
@@ -189,7 +160,7 @@ static int vacuum(struct cli *cli, struct api *api, const char *project,
         printf("%" JSON_INTEGER_FORMAT
                " deleted; the entries go in the background "
                "(appscale datastore indexes %s).\n",
-               number(done, "deleted"), project);
+               api_number(done, "deleted"), project);
     json_decref(done);
     return rc;
 }
@@ -225,8 +196,8 @@ int cli_datastore_vacuum(struct cli *cli)
 {
     const char *project = cli_operand(cli, 0);
     struct api *api = api_open(cli);
-    json_t *all = json_object();
-    int rc = ask(cli, api, project, all);
+    json_t *all;
+    int rc = api_by_project(cli, api, project, get_indexes, &all);
 
     if (rc == 0)
         rc = confirm_and_vacuum(cli, api, project,

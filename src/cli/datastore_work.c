@@ -38,11 +38,6 @@ static const char *project_path(struct cli *cli, const char *project,
                         api_escape(cli, project), what);
 }
 
-static json_int_t number(const json_t *o, const char *key)
-{
-    return json_integer_value(json_object_get(o, key));
-}
-
 /* "17", "3.2 kB", "1.5 GB" */
 static const char *size(struct cli *cli, json_int_t bytes)
 {
@@ -64,11 +59,12 @@ static void print_figures(struct cli *cli, const char *name, const json_t *f)
 {
     printf("%-28s %10" JSON_INTEGER_FORMAT " %10s %10" JSON_INTEGER_FORMAT
            " %10s %10" JSON_INTEGER_FORMAT " %10s\n",
-           name, number(f, "count"), size(cli, number(f, "entityBytes")),
-           number(f, "builtinIndexCount"),
-           size(cli, number(f, "builtinIndexBytes")),
-           number(f, "compositeIndexCount"),
-           size(cli, number(f, "compositeIndexBytes")));
+           name, api_number(f, "count"),
+           size(cli, api_number(f, "entityBytes")),
+           api_number(f, "builtinIndexCount"),
+           size(cli, api_number(f, "builtinIndexBytes")),
+           api_number(f, "compositeIndexCount"),
+           size(cli, api_number(f, "compositeIndexBytes")));
 }
 
 static void print_stats(struct cli *cli, const json_t *stats)
@@ -104,53 +100,29 @@ static int stats_of(struct cli *cli, struct api *api, const char *project,
     return rc;
 }
 
-/* Without a project, of each that is deployed. */
-static int stats_of_all(struct cli *cli, struct api *api, json_t *list)
-{
-    json_t *answer = NULL, *app;
-    size_t i;
-    int rc = api_call(api, "GET", &answer, NULL, "/v1/apps");
-
-    json_array_foreach(json_object_get(answer, "apps"), i, app)
-    {
-        json_t *stats = NULL;
-
-        if (rc == 0)
-            rc = stats_of(cli, api, api_text(app, "id", ""), &stats);
-        if (rc == 0)
-            json_array_append_new(list, stats);
-    }
-    json_decref(answer);
-    return rc;
-}
-
 int cli_datastore_stats(struct cli *cli)
 {
     const char *project = cli_operand(cli, 0);
     struct api *api = api_open(cli);
-    json_t *list = json_array(), *stats = NULL;
-    size_t i;
-    int rc;
+    json_t *all, *list = json_array(), *stats;
+    const char *id, *gap = "";
+    int rc = api_by_project(cli, api, project, stats_of, &all);
 
-    if (project) {
-        rc = stats_of(cli, api, project, &stats);
-        if (rc == 0)
-            json_array_append_new(list, stats);
-    } else {
-        rc = stats_of_all(cli, api, list);
+    json_object_foreach(all, id, stats)
+    {
+        if (rc == 0 && !cli->json) {
+            printf("%s", gap);
+            print_stats(cli, stats);
+            gap = "\n";
+        }
+        json_array_append(list, stats);
     }
     if (rc == 0 && cli->json)
         cli_print_json(project ? json_array_get(list, 0) : list);
-    if (rc == 0 && !cli->json) {
-        json_array_foreach(list, i, stats)
-        {
-            printf("%s", i ? "\n" : "");
-            print_stats(cli, stats);
-        }
-        if (json_array_size(list) == 0)
-            printf("No application is deployed.\n");
-    }
+    else if (rc == 0 && json_array_size(list) == 0)
+        printf("No application is deployed.\n");
     json_decref(list);
+    json_decref(all);
     return rc;
 }
 
@@ -161,10 +133,10 @@ static void print_findings(struct cli *cli, const json_t *report)
     const json_t *f;
     size_t i;
 
-    json_array_foreach(json_object_get(report, "faults"), i, f)
-        printf("%s%8" JSON_INTEGER_FORMAT "%s  %s%s\n", cli_bad(cli),
-               number(f, "found"), cli_plain(cli), api_text(f, "sentence", "?"),
-               number(f, "mended") ? ": mended" : "");
+    json_array_foreach(json_object_get(report, "faults"), i, f) printf(
+        "%s%8" JSON_INTEGER_FORMAT "%s  %s%s\n", cli_bad(cli),
+        api_number(f, "found"), cli_plain(cli), api_text(f, "sentence", "?"),
+        api_number(f, "mended") ? ": mended" : "");
     printf("\n");
     json_array_foreach(json_object_get(report, "findings"), i, f) printf(
         "  %-20s %s\n", api_text(f, "fault", "?"), api_text(f, "where", "?"));
@@ -180,8 +152,8 @@ static json_int_t count_faults(const json_t *report, json_int_t *found)
     *found = 0;
     json_array_foreach(json_object_get(report, "faults"), i, f)
     {
-        *found += number(f, "found");
-        left += number(f, "found") - number(f, "mended");
+        *found += api_number(f, "found");
+        left += api_number(f, "found") - api_number(f, "mended");
     }
     return left;
 }
@@ -191,7 +163,7 @@ static void print_report(struct cli *cli, const json_t *report,
 {
     printf("%" JSON_INTEGER_FORMAT " entities and %" JSON_INTEGER_FORMAT
            " index rows were looked at: ",
-           number(report, "entities"), number(report, "indexRows"));
+           api_number(report, "entities"), api_number(report, "indexRows"));
     if (found == 0)
         printf("%severything fits together%s.\n", cli_good(cli),
                cli_plain(cli));
@@ -200,10 +172,10 @@ static void print_report(struct cli *cli, const json_t *report,
                cli_plain(cli));
     if (found)
         print_findings(cli, report);
-    if (number(report, "notJudged"))
+    if (api_number(report, "notJudged"))
         printf("%" JSON_INTEGER_FORMAT
                " entities changed at every look and were not judged.\n",
-               number(report, "notJudged"));
+               api_number(report, "notJudged"));
 }
 
 int cli_datastore_verify(struct cli *cli)
@@ -248,8 +220,8 @@ int cli_datastore_compact(struct cli *cli)
         cli_print_json(done);
     else if (json_is_true(json_object_get(done, "compacted")))
         printf("The store took %s and takes %s now.\n",
-               size(cli, number(done, "before")),
-               size(cli, number(done, "after")));
+               size(cli, api_number(done, "before")),
+               size(cli, api_number(done, "after")));
     else
         printf("This storage backend keeps nothing that could be compacted.\n");
     json_decref(done);

@@ -37,31 +37,6 @@ int queues_call(struct cli *cli, struct api *api, const char *method,
     return rc;
 }
 
-const char *queues_moment(struct arena *a, const char *time)
-{
-    if (!time)
-        return "-";
-    if (strlen(time) < 19)
-        return time;
-    return arena_printf(a, "%.10s %.8s", time, time + 11);
-}
-
-const char *queues_safe(struct arena *a, const char *text)
-{
-    char *copy = arena_strdup(a, text);
-
-    for (char *c = copy; *c; c++) {
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?';
-    }
-    return copy;
-}
-
-json_int_t queues_number(const json_t *o, const char *key)
-{
-    return json_integer_value(json_object_get(o, key));
-}
-
 /* ---- list ---- */
 
 static const json_t *stats_of(const json_t *q)
@@ -76,7 +51,7 @@ static bool is_pull(const json_t *q)
 
 static const char *count(struct arena *a, const json_t *o, const char *key)
 {
-    return arena_printf(a, "%" JSON_INTEGER_FORMAT, queues_number(o, key));
+    return arena_printf(a, "%" JSON_INTEGER_FORMAT, api_number(o, key));
 }
 
 static const char *rate_text(struct arena *a, const json_t *q)
@@ -111,8 +86,7 @@ static void add_row(struct table *t, const json_t *q)
     cell[2] = state_text(q);
     cell[3] = rate_text(t->a, q);
     cell[4] = count(t->a, s, "tasksCount");
-    cell[5] =
-        queues_moment(t->a, api_text(s, "oldestEstimatedArrivalTime", NULL));
+    cell[5] = api_moment(t->a, api_text(s, "oldestEstimatedArrivalTime", NULL));
     cell[6] = count(t->a, s, "concurrentDispatchesCount");
     cell[7] = count(t->a, s, "executedLastMinuteCount");
 }
@@ -165,8 +139,6 @@ static int get_queues(struct cli *cli, struct api *api, const char *project,
         json_array_extend(*out, json_object_get(page, "queues"));
         json_decref(page);
     }
-    if (rc == ERR_NOT_FOUND)
-        cli->next = "appscale status lists the projects";
     if (rc) {
         json_decref(*out);
         *out = NULL;
@@ -174,43 +146,16 @@ static int get_queues(struct cli *cli, struct api *api, const char *project,
     return rc;
 }
 
-/* Every project's, by its name. */
-static int get_all(struct cli *cli, struct api *api, json_t *all)
-{
-    json_t *apps = NULL, *app;
-    int rc = api_call(api, "GET", &apps, NULL, "/v1/apps");
-    size_t i;
-
-    json_array_foreach(json_object_get(apps, "apps"), i, app)
-    {
-        const char *id = api_text(app, "id", "");
-        json_t *queues = NULL;
-
-        if (rc == 0)
-            rc = get_queues(cli, api, id, &queues);
-        if (queues)
-            json_object_set_new(all, id, queues);
-    }
-    json_decref(apps);
-    return rc;
-}
-
 static int queues_list(struct cli *cli)
 {
     const char *project = cli_operand(cli, 0);
     struct api *api = api_open(cli);
-    json_t *all = json_object(), *queues = NULL;
+    json_t *all, *queues;
     const char *id;
-    int rc;
+    int rc = api_by_project(cli, api, project, get_queues, &all);
 
-    if (project)
-        rc = get_queues(cli, api, project, &queues);
-    else
-        rc = get_all(cli, api, all);
-    if (queues)
-        json_object_set_new(all, project, queues);
     if (rc == 0 && cli->json)
-        cli_print_json(project ? queues : all);
+        cli_print_json(project ? json_object_get(all, project) : all);
     else if (rc == 0 && json_object_size(all) == 0)
         printf("No application is deployed.\n");
     else if (rc == 0)
@@ -231,19 +176,18 @@ static void print_rate(struct cli *cli, const json_t *q)
         return;
     printf("  rate         %s, bucket of %" JSON_INTEGER_FORMAT
            ", at most %" JSON_INTEGER_FORMAT " at once\n",
-           rate_text(&cli->arena, q), queues_number(limits, "maxBurstSize"),
-           queues_number(limits, "maxConcurrentDispatches"));
+           rate_text(&cli->arena, q), api_number(limits, "maxBurstSize"),
+           api_number(limits, "maxConcurrentDispatches"));
     printf("  enforced     %g/s\n", enforced);
-    printf(
-        "  target       %s\n",
-        queues_safe(&cli->arena, api_text(q, "target", "as each task says")));
+    printf("  target       %s\n",
+           api_safe(&cli->arena, api_text(q, "target", "as each task says")));
 }
 
 static void print_retry(const json_t *q)
 {
     const json_t *retry = json_object_get(q, "retryConfig");
     const char *age = api_text(retry, "maxRetryDuration", NULL);
-    json_int_t attempts = queues_number(retry, "maxAttempts");
+    json_int_t attempts = api_number(retry, "maxAttempts");
     const char *word = is_pull(q) ? "leases" : "attempts";
 
     if (attempts >= 0)
@@ -256,7 +200,7 @@ static void print_retry(const json_t *q)
         printf("; after %s to %s, doubling %" JSON_INTEGER_FORMAT " times",
                api_text(retry, "minBackoff", "?"),
                api_text(retry, "maxBackoff", "?"),
-               queues_number(retry, "maxDoublings"));
+               api_number(retry, "maxDoublings"));
     printf("\n");
 }
 
@@ -269,7 +213,7 @@ static void print_names(struct cli *cli, const char *label, const json_t *names)
         return;
     printf("  %-12s", label);
     json_array_foreach(names, i, name)
-        printf(" %s", queues_safe(&cli->arena, json_string_value(name)));
+        printf(" %s", api_safe(&cli->arena, json_string_value(name)));
     printf("\n");
 }
 
@@ -289,17 +233,17 @@ static void print_queue(struct cli *cli, const json_t *q)
     print_names(cli, "consumers", json_object_get(acl, "userEmail"));
     print_names(cli, "producers", json_object_get(acl, "writerEmail"));
     printf("  tasks        %" JSON_INTEGER_FORMAT "\n",
-           queues_number(s, "tasksCount"));
+           api_number(s, "tasksCount"));
     printf("  oldest       %s\n",
-           queues_moment(&cli->arena,
-                         api_text(s, "oldestEstimatedArrivalTime", NULL)));
+           api_moment(&cli->arena,
+                      api_text(s, "oldestEstimatedArrivalTime", NULL)));
     printf("  running      %" JSON_INTEGER_FORMAT "\n",
-           queues_number(s, "concurrentDispatchesCount"));
+           api_number(s, "concurrentDispatchesCount"));
     printf("  %s  %" JSON_INTEGER_FORMAT
            " in the last minute, %" JSON_INTEGER_FORMAT " in the last hour\n",
            is_pull(q) ? "leased     " : "executed   ",
-           queues_number(s, "executedLastMinuteCount"),
-           queues_number(s, "executedLastHourCount"));
+           api_number(s, "executedLastMinuteCount"),
+           api_number(s, "executedLastHourCount"));
 }
 
 static void show_queue(struct cli *cli, const json_t *q)
@@ -332,8 +276,8 @@ static int wait_idle(struct cli *cli, struct api *api, json_t **q)
     int rc = 0;
 
     progress_init(&progress, cli->json);
-    while (rc == 0 && (running = queues_number(
-                           stats_of(*q), "concurrentDispatchesCount")) > 0) {
+    while (rc == 0 && (running = api_number(stats_of(*q),
+                                            "concurrentDispatchesCount")) > 0) {
         progress_step(&progress,
                       "Waiting for attempts under way (%" JSON_INTEGER_FORMAT
                       ")",
@@ -402,7 +346,7 @@ static int confirm_purge(struct cli *cli, const json_t *q)
     const char *question = arena_printf(
         &cli->arena,
         "Drop all tasks of %s (%" JSON_INTEGER_FORMAT ") for good?",
-        api_text(q, "name", "?"), queues_number(stats_of(q), "tasksCount"));
+        api_text(q, "name", "?"), api_number(stats_of(q), "tasksCount"));
 
     if (cli_switch(cli, "yes") || cli_confirm(cli, question))
         return 0;

@@ -26,22 +26,22 @@ static void add_row(struct table *t, const json_t *task)
 {
     const json_t *http = json_object_get(task, "appEngineHttpRequest");
     const json_t *last = json_object_get(task, "lastAttempt");
-    json_int_t status = queues_number(last, "httpStatus");
+    json_int_t status = api_number(last, "httpStatus");
     const char **cell = t->cell[t->rows++];
 
-    cell[0] = queues_safe(t->a, api_text(task, "id", "?"));
-    cell[1] = queues_moment(t->a, api_text(task, "scheduleTime", NULL));
+    cell[0] = api_safe(t->a, api_text(task, "id", "?"));
+    cell[1] = api_moment(t->a, api_text(task, "scheduleTime", NULL));
     cell[2] = arena_printf(t->a, "%" JSON_INTEGER_FORMAT,
-                           queues_number(task, "retryCount"));
+                           api_number(task, "retryCount"));
     cell[3] =
         status ? arena_printf(t->a, "%" JSON_INTEGER_FORMAT, status) : "-";
     cell[4] = arena_printf(t->a, "%" JSON_INTEGER_FORMAT,
-                           queues_number(task, "bodyBytes"));
+                           api_number(task, "bodyBytes"));
     cell[5] =
-        queues_safe(t->a, http ? arena_printf(t->a, "%s %s",
-                                              api_text(http, "httpMethod", ""),
-                                              api_text(http, "relativeUri", ""))
-                               : api_text(task, "tag", "-"));
+        api_safe(t->a, http ? arena_printf(t->a, "%s %s",
+                                           api_text(http, "httpMethod", ""),
+                                           api_text(http, "relativeUri", ""))
+                            : api_text(task, "tag", "-"));
 }
 
 static void print_table(struct cli *cli, const json_t *tasks)
@@ -208,7 +208,7 @@ static int follow(struct cli *cli, struct api *api, const char *before,
 static int run_failed(struct cli *cli, const json_t *task)
 {
     json_int_t status =
-        queues_number(json_object_get(task, "lastAttempt"), "httpStatus");
+        api_number(json_object_get(task, "lastAttempt"), "httpStatus");
     const char *how =
         status
             ? arena_printf(&cli->arena,
@@ -219,7 +219,7 @@ static int run_failed(struct cli *cli, const json_t *task)
         cli, CLI_FAILED,
         arena_printf(&cli->arena, "appscale logs %s", cli_operand(cli, 0)),
         "task %s %s; it is tried again at %s UTC", cli_operand(cli, 2), how,
-        queues_moment(&cli->arena, api_text(task, "scheduleTime", NULL)));
+        api_moment(&cli->arena, api_text(task, "scheduleTime", NULL)));
 }
 
 static int run_result(struct cli *cli, const json_t *task)
