@@ -255,7 +255,8 @@ HISTORIES = [
         't1': 40, 'eta': 90}]),
     ('concurrency', [e for i in range(3) for e in (
         added(str(i)), *ran(i + 1, 100 + i, id=str(i), name=str(i)))]),
-    ('rate', [e for i in range(20) for e in (
+    # As many as are too many even with the lateness a slow machine is given.
+    ('rate', [e for i in range(int(20 * 2 * task_history.LATE) + 10) for e in (
         added(str(i)), *ran(i + 1, 100 * i, id=str(i), name=str(i)))]),
 ]
 
