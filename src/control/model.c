@@ -70,6 +70,22 @@ static enum handler_login login_of(const char *v)
     return strcmp(v, "LOGIN_REQUIRED") == 0 ? LOGIN_REQUIRED : LOGIN_OPTIONAL;
 }
 
+/* "SECURE_ALWAYS", and "REDIRECT_HTTP_RESPONSE_CODE_301". */
+static void read_secure(const json_t *in, struct handler *h)
+{
+    const char *level = text_member(in, "securityLevel", "");
+    const char *code = text_member(in, "redirectHttpResponseCode", "");
+    const char *digits = strrchr(code, '_');
+
+    if (strcmp(level, "SECURE_ALWAYS") == 0)
+        h->secure = SECURE_ALWAYS;
+    else if (strcmp(level, "SECURE_NEVER") == 0)
+        h->secure = SECURE_NEVER;
+    h->redirect_code = digits ? atoi(digits + 1) : 0;
+    if (h->redirect_code < 301 || h->redirect_code > 307)
+        h->redirect_code = 302;
+}
+
 /* Control characters would end the line of a generated file. */
 static bool one_line(const char *s)
 {
@@ -132,6 +148,10 @@ static int read_handler(struct ctx *ctx, struct arena *a, const json_t *in,
     h->path = text_member(files, "path", NULL);
     h->mime_type = text_member(files, "mimeType", NULL);
     h->headers = json_object_get(files, "httpHeaders");
+    h->require_file =
+        json_is_true(json_object_get(files, "requireMatchingFile"));
+    h->readable = json_is_true(json_object_get(files, "applicationReadable"));
+    read_secure(in, h);
     h->expiration = seconds_member(files, "expiration", -1);
     if (!*h->url || !one_line(h->url) || !one_line(h->path) ||
         !one_line(h->mime_type) || !headers_fit(h->headers))
@@ -181,31 +201,44 @@ static int read_runtime(struct ctx *ctx, struct version *v)
     return 0;
 }
 
-static int64_t integer_at(const json_t *o, const char *outer, const char *name,
-                          int64_t none)
+/* Pages that lie outside of the application's folder do not count. */
+static int read_error_pages(struct ctx *ctx, struct version *v)
 {
-    const json_t *v = json_object_get(json_object_get(o, outer), name);
+    static const char *const kinds[ERROR_PAGES] = {
+        "ERROR_CODE_DEFAULT", "ERROR_CODE_OVER_QUOTA",
+        "ERROR_CODE_DOS_API_DENIAL", "ERROR_CODE_TIMEOUT"};
+    const json_t *list = json_object_get(v->doc, "errorHandlers");
 
-    return json_is_integer(v) ? json_integer_value(v) : none;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *in = json_array_get(list, i);
+        const char *code = text_member(in, "errorCode", kinds[0]);
+        const char *path = text_member(in, "staticFile", "");
+        size_t k = 0;
+
+        while (k < ERROR_PAGES && strcmp(kinds[k], code) != 0)
+            k++;
+        if (k == ERROR_PAGES || !*path || *path == '/' || strstr(path, "..") ||
+            !one_line(path) || !one_line(text_member(in, "mimeType", NULL)))
+            return ctx_err(ctx, ERR_INVALID,
+                           "errorHandlers[%zu]: errorCode is ERROR_CODE_"
+                           "DEFAULT, OVER_QUOTA, DOS_API_DENIAL or TIMEOUT, "
+                           "and staticFile a file of the application's folder",
+                           i);
+        v->error_pages[k] =
+            (struct error_page){.kind = (enum error_kind)k,
+                                .path = path,
+                                .mime_type = text_member(in, "mimeType", NULL)};
+    }
+    return 0;
 }
 
 static int read_scaling(struct ctx *ctx, struct version *v)
 {
-    const json_t *automatic = json_object_get(v->doc, "automaticScaling");
-    int64_t wanted =
-        integer_at(automatic, "standardSchedulerSettings", "minInstances", 1);
-    int64_t concurrent = integer_at(v->doc, "automaticScaling",
-                                    "maxConcurrentRequests", MODEL_CONCURRENT);
+    int rc = scaling_read(ctx, v->doc, &v->scaling);
 
-    wanted = integer_at(v->doc, "manualScaling", "instances", wanted);
-    if (wanted < 0 || wanted > 1000 || concurrent < 1 || concurrent > 1000)
-        return ctx_err(ctx, ERR_INVALID,
-                       "%lld instances with %lld requests at once: both go "
-                       "up to 1000",
-                       (long long)wanted, (long long)concurrent);
-    v->wanted = wanted > 0 ? (int)wanted : 1;
-    v->concurrent = (int)concurrent;
-    return 0;
+    v->wanted = v->scaling.min > 0 ? v->scaling.min : 1;
+    v->concurrent = v->scaling.concurrent;
+    return rc;
 }
 
 int model_version_new(struct ctx *ctx, json_t *doc, struct version **out)
@@ -231,6 +264,8 @@ int model_version_new(struct ctx *ctx, json_t *doc, struct version **out)
         rc = read_scaling(ctx, v);
     if (rc == 0)
         rc = read_handlers(ctx, v);
+    if (rc == 0)
+        rc = read_error_pages(ctx, v);
     if (rc)
         model_version_free(v);
     else
@@ -370,22 +405,49 @@ struct version *model_version(const struct service *s, const char *id)
     return v;
 }
 
+double model_share(const struct version *v)
+{
+    const json_t *split = json_object_get(v->service->doc, "split");
+    const json_t *shares = json_object_get(split, "allocations");
+
+    return v->draining ? 0 : json_number_value(json_object_get(shares, v->id));
+}
+
 struct version *model_serving(const struct service *s)
 {
-    const json_t *split = json_object_get(s->doc, "split");
-    const json_t *shares = json_object_get(split, "allocations");
     struct version *best = NULL;
     double most = 0;
 
-    for (struct version *v = s->versions; v; v = v->next) {
-        double share = json_number_value(json_object_get(shares, v->id));
-
-        if (!v->draining && share > most) {
+    for (struct version *v = s->versions; v; v = v->next)
+        if (model_share(v) > most) {
             best = v;
-            most = share;
+            most = model_share(v);
         }
-    }
     return best;
+}
+
+enum shard_by model_shard_by(const struct service *s)
+{
+    const json_t *split = json_object_get(s->doc, "split");
+    const char *by = text_member(split, "shardBy", "");
+
+    if (json_object_size(json_object_get(split, "allocations")) < 2)
+        return SHARD_NONE;
+    if (strcmp(by, "COOKIE") == 0)
+        return SHARD_COOKIE;
+    return strcmp(by, "RANDOM") == 0 ? SHARD_RANDOM : SHARD_IP;
+}
+
+bool model_dispatch(const struct app *a, size_t i, struct dispatch_rule *out)
+{
+    const json_t *rules = json_object_get(a->doc, "dispatchRules");
+    const json_t *rule = json_array_get(rules, i);
+
+    *out = (struct dispatch_rule){.host = text_member(rule, "domain", "*"),
+                                  .path = text_member(rule, "path", "/*"),
+                                  .service =
+                                      text_member(rule, "service", "default")};
+    return rule != NULL;
 }
 
 json_t *model_split(const char *service, const char *id)

@@ -13,6 +13,7 @@
 #define CONTROL_MODEL_H
 
 #include "base/ctx.h"
+#include "control/scaler.h"
 
 #include <jansson.h>
 
@@ -28,7 +29,6 @@ enum {
     MODEL_PROJECT_MAX = 100,
     MODEL_ID_MAX = 63,
     MODEL_HANDLERS_MAX = 100,
-    MODEL_CONCURRENT = 10, /* automatic_scaling.max_concurrent_requests */
 };
 
 struct handler {
@@ -36,8 +36,34 @@ struct handler {
     const char *path, *mime_type; /* static files; path NULL: the app */
     json_t *headers;              /* of static files; or NULL */
     int64_t expiration;           /* seconds; -1: the version's default */
+    bool require_file;            /* no such file: the next handler's turn */
+    bool readable;                /* static, and the app may read it, too */
     enum handler_login { LOGIN_OPTIONAL, LOGIN_REQUIRED, LOGIN_ADMIN } login;
     bool unauthorized; /* auth_fail_action: 401 instead of the redirect */
+    enum handler_secure { SECURE_EITHER, SECURE_ALWAYS, SECURE_NEVER } secure;
+    int redirect_code; /* of `secure`: 301, 302, 303 or 307 */
+};
+
+/* A page of the app's for an error that the platform makes. */
+struct error_page {
+    enum error_kind {
+        ERROR_PAGE_DEFAULT,
+        ERROR_PAGE_OVER_QUOTA,
+        ERROR_PAGE_DOS_API_DENIAL,
+        ERROR_PAGE_TIMEOUT,
+        ERROR_PAGES,
+    } kind;
+    const char *path;      /* in the application's folder */
+    const char *mime_type; /* or NULL: text/html */
+};
+
+/* How a service's traffic is shared among its versions. */
+enum shard_by { SHARD_NONE, SHARD_COOKIE, SHARD_IP, SHARD_RANDOM };
+
+/* A rule of dispatch.yaml; the host is exact or begins with '*', the path is
+ * exact or ends with '*'. */
+struct dispatch_rule {
+    const char *host, *path, *service;
 };
 
 struct version {
@@ -48,12 +74,14 @@ struct version {
     const char *archive;    /* sha256, hex */
     const char *runtime;    /* "python": a folder of runtimes/ */
     const char *entrypoint; /* or "" */
+    struct scaling scaling; /* how many instances, from its app.yaml */
     int wanted;             /* instances */
     int concurrent;         /* requests at once on one instance */
     int64_t expiration;     /* seconds, of static files */
     bool stopped;           /* servingStatus STOPPED */
     struct handler *handlers;
     size_t n_handlers;
+    struct error_page error_pages[ERROR_PAGES]; /* by kind; path NULL: none */
     json_t *doc;
     struct arena arena;
 
@@ -143,8 +171,21 @@ struct service *model_service(const struct app *a, const char *id);
  */
 struct version *model_version(const struct service *s, const char *id);
 
-/* The version that gets the service's traffic, or NULL. */
+/* The version that gets most of the service's traffic, or NULL. */
 struct version *model_serving(const struct service *s);
+
+/* The part of its service's traffic that a version gets, 0 to 1; a draining
+ * one gets none. */
+double model_share(const struct version *v);
+
+/* What decides who gets which version; SHARD_NONE while one gets all. */
+enum shard_by model_shard_by(const struct service *s);
+
+/*
+ * Rule `i` of the app's dispatch.yaml into *out, in the file's order; false
+ * past the last.  The strings live as long as the app's document.
+ */
+bool model_dispatch(const struct app *a, size_t i, struct dispatch_rule *out);
 
 /* The service's traffic as a document: everything to version `id`. */
 json_t *model_split(const char *service, const char *id);

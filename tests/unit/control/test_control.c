@@ -216,7 +216,7 @@ static void a_bad_version_names_the_member(void **state)
          "must stay inside"},
         {"{\"id\":\"v\",\"runtime\":\"go\",\"manualScaling\":"
          "{\"instances\":-1}}",
-         "up to 1000"},
+         "from 1 to 1000"},
     };
 
     (void)state;
