@@ -45,6 +45,7 @@ struct options {
     const char *queue_yaml;
     const char *app_url;
     const char *edge;
+    const char *controller;
     const char *rabbitmq;
     const char *rabbitmq_password;
     const char *port_file;
@@ -93,6 +94,8 @@ static const struct option_row {
      "the emulator's app: push tasks are sent there; without it they wait"},
     {"edge", OPT_TEXT, O(edge), "PATH",
      "haproxy's socket for push tasks; without it they wait"},
+    {"controller", OPT_TEXT, O(controller), "PATH",
+     "the controller's socket; without it apps change no instances"},
     {"rabbitmq", OPT_TEXT, O(rabbitmq), "ADDR:PORT",
      "push tasks go through this RabbitMQ; it may come and go"},
     {"rabbitmq-password-file", OPT_TEXT, O(rabbitmq_password), "FILE",
@@ -298,6 +301,7 @@ static void open_services(struct server *s)
 
     s->env.domain = s->o.domain;
     s->env.emulator = s->o.emulator;
+    s->env.controller = s->o.controller;
     s->env.project = s->o.project;
     must(s, storage_open(&s->ctx, &so, &s->env.storage));
     open_engine(s);

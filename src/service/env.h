@@ -34,6 +34,7 @@ struct service_env {
     struct platform *platform; /* apps, versions, settings: service/platform */
     struct taskqueue *taskqueue; /* queues, tasks, their dispatcher */
     const char *domain;          /* "localhost", "apps.example.com" */
+    const char *controller;      /* the socket of its Admin API */
     bool emulator;               /* any ticket is accepted */
     const char *project;         /* the emulator's app; else NULL */
     /* The emulator alone: a query makes the index it lacks; with a file of the

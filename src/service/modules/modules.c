@@ -6,11 +6,16 @@
  */
 #include "service/modules/modules.h"
 
+#include "service/platform/controller.h"
 #include "service/platform/platform.h"
 
 const struct rpc_err_map modules_errors[] = {
     {ERR_DEADLINE, modules_ModulesServiceError_TRANSIENT_ERROR},
     {ERR_UNAVAILABLE, modules_ModulesServiceError_TRANSIENT_ERROR},
+    {ERR_EXHAUSTED, modules_ModulesServiceError_TRANSIENT_ERROR},
+    {ERR_UNIMPLEMENTED, modules_ModulesServiceError_TRANSIENT_ERROR},
+    {ERR_NOT_FOUND, modules_ModulesServiceError_INVALID_VERSION},
+    {ERR_INVALID, modules_ModulesServiceError_INVALID_VERSION},
     {0, 0},
 };
 
@@ -94,28 +99,33 @@ static int find_version(struct ctx *ctx, const struct platform_service *s,
     return *v ? 0 : no_version(ctx, app_code, id);
 }
 
-/* A version whose instances are counted by hand.  Whatever is wrong with it
- * is INVALID_VERSION, an unknown service too. */
-static int find_manual(struct ctx *ctx, struct bytes module,
-                       struct bytes version, struct platform_version **v)
+/* A version whose instances the app may count, and its service. */
+struct counted {
+    struct platform_service *service;
+    struct platform_version *version;
+};
+
+/* Whatever is wrong with it is INVALID_VERSION, an unknown service too. */
+static int find_counted(struct ctx *ctx, struct bytes module,
+                        struct bytes version, struct counted *out)
 {
-    struct platform_service *s;
     struct platform_app *a;
     int rc = load_app(ctx, &a);
 
     if (rc)
         return rc;
-    s = platform_service_find(a, module.n ? module
-                                          : or_else(ctx->service, "default"));
-    if (!s)
+    out->service = platform_service_find(
+        a, module.n ? module : or_else(ctx->service, "default"));
+    if (!out->service)
         return no_version(ctx, modules_ModulesServiceError_INVALID_VERSION,
                           version);
-    rc = find_version(ctx, s, version,
-                      modules_ModulesServiceError_INVALID_VERSION, v);
-    if (rc == 0 && (*v)->scaling == PLATFORM_AUTOMATIC)
+    rc = find_version(ctx, out->service, version,
+                      modules_ModulesServiceError_INVALID_VERSION,
+                      &out->version);
+    if (rc == 0 && out->version->scaling == PLATFORM_AUTOMATIC)
         rc = ctx_app_err(
             ctx, ERR_INVALID, modules_ModulesServiceError_INVALID_VERSION,
-            "version '%.*s' scales by itself", BYTES_FMT((*v)->id));
+            "version '%.*s' scales by itself", BYTES_FMT(out->version->id));
     return rc;
 }
 
@@ -172,22 +182,33 @@ int modules_get_num_instances(struct ctx *ctx,
                               const struct modules_GetNumInstancesRequest *in,
                               struct modules_GetNumInstancesResponse *out)
 {
-    struct platform_version *v;
+    struct counted c;
     int rc;
 
-    rc = find_manual(ctx, modules_GetNumInstancesRequest_module(in),
-                     modules_GetNumInstancesRequest_version(in), &v);
+    rc = find_counted(ctx, modules_GetNumInstancesRequest_module(in),
+                      modules_GetNumInstancesRequest_version(in), &c);
     if (rc == 0)
-        modules_GetNumInstancesResponse_set_instances(out, v->instances);
+        modules_GetNumInstancesResponse_set_instances(out,
+                                                      c.version->instances);
     return rc;
 }
 
-static int not_ours(struct ctx *ctx)
+/* ---- changes: the controller's ---- */
+
+/* A change of the caller's own version may end the very request that asks. */
+static int change(struct ctx *ctx, const struct counted *c, const char *mask,
+                  json_t *body)
 {
-    return ctx_app_err(ctx, ERR_UNIMPLEMENTED,
-                       modules_ModulesServiceError_TRANSIENT_ERROR,
-                       "on this platform instances are changed by its "
-                       "operator, not by an app");
+    const struct controller_change how = {
+        .service = c->service->id,
+        .version = c->version->id,
+        .mask = mask,
+        .body = body,
+        .begin_only = bytes_eq(c->service->id, ctx->service) &&
+                      bytes_eq(c->version->id, ctx->version),
+    };
+
+    return controller_change(ctx, &how);
 }
 
 int modules_set_num_instances(struct ctx *ctx,
@@ -195,19 +216,32 @@ int modules_set_num_instances(struct ctx *ctx,
                               struct modules_SetNumInstancesResponse *out)
 {
     int64_t want = modules_SetNumInstancesRequest_instances(in);
-    struct platform_version *v;
+    struct counted c;
     int rc;
 
     (void)out;
-    rc = find_manual(ctx, modules_SetNumInstancesRequest_module(in),
-                     modules_SetNumInstancesRequest_version(in), &v);
+    rc = find_counted(ctx, modules_SetNumInstancesRequest_module(in),
+                      modules_SetNumInstancesRequest_version(in), &c);
     if (rc)
         return rc;
     if (want < 1)
         return ctx_app_err(ctx, ERR_INVALID,
                            modules_ModulesServiceError_INVALID_INSTANCES,
                            "a version has at least one instance");
-    return want == v->instances ? 0 : not_ours(ctx);
+    if (want == c.version->instances)
+        return 0;
+    if (c.version->scaling != PLATFORM_MANUAL)
+        return ctx_app_err(ctx, ERR_INVALID,
+                           modules_ModulesServiceError_INVALID_VERSION,
+                           "version '%.*s' has basic scaling: its number of "
+                           "instances is that of its app.yaml",
+                           BYTES_FMT(c.version->id));
+    rc = change(
+        ctx, &c, "manualScaling.instances",
+        json_pack("{s:{s:I}}", "manualScaling", "instances", (json_int_t)want));
+    if (rc == ERR_INVALID) /* more than the platform gives */
+        ctx->err.app_code = modules_ModulesServiceError_INVALID_INSTANCES;
+    return rc;
 }
 
 /* A version that is in the wanted state already is UNEXPECTED_STATE, which the
@@ -215,17 +249,19 @@ int modules_set_num_instances(struct ctx *ctx,
 static int change_state(struct ctx *ctx, struct bytes module,
                         struct bytes version, bool serving)
 {
-    struct platform_version *v;
-    int rc = find_manual(ctx, module, version, &v);
+    struct counted c;
+    int rc = find_counted(ctx, module, version, &c);
 
     if (rc)
         return rc;
-    if (v->serving == serving)
-        return ctx_app_err(ctx, ERR_INVALID,
-                           modules_ModulesServiceError_UNEXPECTED_STATE,
-                           "version '%.*s' is %s already", BYTES_FMT(v->id),
-                           serving ? "serving" : "stopped");
-    return not_ours(ctx);
+    if (c.version->serving == serving)
+        return ctx_app_err(
+            ctx, ERR_INVALID, modules_ModulesServiceError_UNEXPECTED_STATE,
+            "version '%.*s' is %s already", BYTES_FMT(c.version->id),
+            serving ? "serving" : "stopped");
+    return change(
+        ctx, &c, "servingStatus",
+        json_pack("{s:s}", "servingStatus", serving ? "SERVING" : "STOPPED"));
 }
 
 int modules_start_module(struct ctx *ctx,

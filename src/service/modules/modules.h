@@ -6,9 +6,11 @@
  * there are none - the emulator - the app is one service with one version:
  * the caller's.
  *
- * Instances are the controller's to change; an app that tries gets
- * INVALID_VERSION for what scales by itself, as on Google, and else a
- * TRANSIENT_ERROR that says so.
+ * Changes go to the controller (service/platform/controller.h), and a call
+ * returns when they are made - but for those of the caller's own version,
+ * which may end the caller: there it returns when they have begun.  What scales
+ * by itself is INVALID_VERSION, as on Google; without a controller, and when
+ * the deadline comes first, the answer is TRANSIENT_ERROR.
  *
  * Thread rule: handlers run on any thread.
  */
@@ -42,25 +44,24 @@ int modules_get_default_version(
     struct modules_GetDefaultVersionResponse *out);
 
 /*
- * How many instances a version with manual scaling has; INVALID_VERSION for one
- * that scales by itself.
+ * How many instances a version with manual scaling has, and at most has with
+ * basic; INVALID_VERSION for one that scales by itself.
  */
 int modules_get_num_instances(struct ctx *ctx,
                               const struct modules_GetNumInstancesRequest *in,
                               struct modules_GetNumInstancesResponse *out);
 
 /*
- * Accepts the number that is already there, and refuses every other: instances
- * are the controller's.
+ * Give a version with manual scaling that many instances; INVALID_INSTANCES for
+ * none, or more than the platform has.
  */
 int modules_set_num_instances(struct ctx *ctx,
                               const struct modules_SetNumInstancesRequest *in,
                               struct modules_SetNumInstancesResponse *out);
 
 /*
- * UNEXPECTED_STATE, which the SDKs swallow, for a version that serves;
- * INVALID_VERSION for one that scales by itself; else TRANSIENT_ERROR, for
- * starting is the controller's.
+ * Start a version that is stopped.  UNEXPECTED_STATE, which the SDKs swallow,
+ * for one that serves; INVALID_VERSION for one that scales by itself.
  */
 int modules_start_module(struct ctx *ctx,
                          const struct modules_StartModuleRequest *in,

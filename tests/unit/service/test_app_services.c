@@ -1,6 +1,7 @@
 /* What an app asks about itself: app_identity, capability, modules. */
 #include "fixture.h"
 
+#include "net/http.h"
 #include "service/app_identity/app_identity.h"
 #include "service/capability/capability.h"
 #include "service/modules/modules.h"
@@ -418,6 +419,17 @@ static void a_host_name_leads_to_a_version_or_an_instance(void **state)
     }
 }
 
+/* The error number an SDK sees. */
+static int on_the_wire(int rc)
+{
+    if (rc == 0 || f.ctx.err.app_code)
+        return rc ? f.ctx.err.app_code : 0;
+    for (const struct rpc_err_map *m = modules_errors; m->code; m++)
+        if (m->code == rc)
+            return m->app_code;
+    return -1;
+}
+
 static int set_instances(const char *module, const char *version, int64_t n)
 {
     struct modules_SetNumInstancesRequest *in =
@@ -427,7 +439,7 @@ static int set_instances(const char *module, const char *version, int64_t n)
     modules_SetNumInstancesRequest_set_module(in, bytes_str(module));
     modules_SetNumInstancesRequest_set_version(in, bytes_str(version));
     modules_SetNumInstancesRequest_set_instances(in, n);
-    return modules_set_num_instances(&f.ctx, in, NULL) ? f.ctx.err.app_code : 0;
+    return on_the_wire(modules_set_num_instances(&f.ctx, in, NULL));
 }
 
 static int change(const char *module, const char *version, bool begin)
@@ -445,10 +457,10 @@ static int change(const char *module, const char *version, bool begin)
     modules_StopModuleRequest_set_version(off, bytes_str(version));
     rc = begin ? modules_start_module(&f.ctx, on, NULL)
                : modules_stop_module(&f.ctx, off, NULL);
-    return rc ? f.ctx.err.app_code : 0;
+    return on_the_wire(rc);
 }
 
-static void instances_are_changed_by_the_operator(void **state)
+static void without_a_controller_instances_stay(void **state)
 {
     struct modules_GetNumInstancesRequest *in =
         modules_GetNumInstancesRequest_new(&f.ctx);
@@ -471,6 +483,127 @@ static void instances_are_changed_by_the_operator(void **state)
     assert_int_equal(change("default", "v1", true), 2);
 }
 
+/* A controller that says what a test wants it to. */
+static struct {
+    struct http_server *http;
+    int status;         /* of its answer to a PATCH */
+    const char *answer; /* its first, and when the operation is looked at */
+    const char *later;
+    int looks;
+    char asked[512]; /* "METHOD TARGET BODY" of the first request */
+} controller;
+
+static void on_controller(struct http_exchange *x, void *arg)
+{
+    bool first = bytes_eq_str(x->req.method, "PATCH");
+
+    (void)arg;
+    if (first)
+        snprintf(controller.asked, sizeof(controller.asked), "%.*s %.*s",
+                 BYTES_FMT(x->req.target), BYTES_FMT(x->req.body));
+    else
+        assert_bytes(x->req.target,
+                     BYTES_LIT("/v1/apps/guestbook/operations/7"));
+    controller.looks += !first;
+    http_text(&x->arena, &x->res, first ? controller.status : 200,
+              "application/json",
+              bytes_str(first || controller.looks < 2 ? controller.answer
+                                                      : controller.later));
+    http_reply(x);
+}
+
+static void controller_start(void)
+{
+    struct http_server_options o = {
+        .unix_path = arena_printf(&f.arena, "%s/controller", test_dir()),
+        .loops = 1,
+        .body_max = 4096,
+        .header_max = 4096,
+        .conns_max = 16,
+        .idle_timeout = 60 * CLOCK_SEC,
+        .request_timeout = 60 * CLOCK_SEC,
+        .on_request = on_controller,
+    };
+
+    deploy();
+    f.env.controller = o.unix_path;
+    assert_int_equal(http_server_start(&f.ctx, &o, &controller.http), 0);
+}
+
+static void controller_says(int status, const char *answer, const char *later)
+{
+    controller.status = status;
+    controller.answer = answer;
+    controller.later = later;
+    controller.looks = 0;
+}
+
+#define BEGUN   "{\"name\":\"apps/guestbook/operations/7\",\"done\":false}"
+#define DONE    "{\"name\":\"apps/guestbook/operations/7\",\"done\":true}"
+#define REFUSED "{\"error\":{\"message\":\"no\"}}"
+#define FAILED                                                                 \
+    "{\"name\":\"apps/guestbook/operations/7\",\"done\":true,"                 \
+    "\"error\":{\"message\":\"no\"}}"
+
+static void the_controller_changes_instances(void **state)
+{
+    (void)state;
+    controller_start();
+    controller_says(200, BEGUN, DONE);
+    assert_int_equal(set_instances("worker", "w1", 5), 0);
+    assert_string_equal(
+        controller.asked,
+        "/v1/apps/guestbook/services/worker/versions/w1?updateMask="
+        "manualScaling.instances {\"manualScaling\":{\"instances\":5}}");
+    assert_int_equal(controller.looks, 2);
+    controller_says(200, DONE, NULL);
+    assert_int_equal(change("worker", "w1", false), 0);
+    assert_string_equal(
+        controller.asked,
+        "/v1/apps/guestbook/services/worker/versions/w1?updateMask="
+        "servingStatus {\"servingStatus\":\"STOPPED\"}");
+    http_server_stop(controller.http, 0);
+}
+
+static void who_stops_itself_does_not_wait_for_its_end(void **state)
+{
+    (void)state;
+    controller_start();
+    f.ctx.service = BYTES_LIT("worker");
+    f.ctx.version = BYTES_LIT("w1");
+    controller_says(200, BEGUN, BEGUN);
+    assert_int_equal(change("worker", "w1", false), 0);
+    assert_int_equal(controller.looks, 0);
+    http_server_stop(controller.http, 0);
+}
+
+static void what_the_controller_refuses_has_its_numbers(void **state)
+{
+    static const struct {
+        int status;
+        const char *answer, *later;
+        int set, stop;
+    } cases[] = {
+        {400, REFUSED, NULL, 3, 2}, {404, REFUSED, NULL, 2, 2},
+        {409, REFUSED, NULL, 4, 4}, {503, "starting", NULL, 4, 4},
+        {200, "[]", NULL, 4, 4},    {200, BEGUN, FAILED, 4, 4},
+    };
+
+    (void)state;
+    controller_start();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        controller_says(cases[i].status, cases[i].answer, cases[i].later);
+        assert_int_equal(set_instances("worker", "w1", 5), cases[i].set);
+        controller_says(cases[i].status, cases[i].answer, cases[i].later);
+        assert_int_equal(change("worker", "w1", false), cases[i].stop);
+    }
+    controller_says(200, BEGUN, BEGUN);
+    f.ctx.deadline = clock_mono() + 100 * CLOCK_MS;
+    assert_int_equal(set_instances("worker", "w1", 5), 4);
+    http_server_stop(controller.http, 0);
+    assert_int_equal(set_instances("worker", "w1", 5), 4);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -489,7 +622,10 @@ int main(void)
         TEST(an_app_lists_its_services_and_versions),
         TEST(the_emulators_app_is_its_caller),
         TEST(a_host_name_leads_to_a_version_or_an_instance),
-        TEST(instances_are_changed_by_the_operator),
+        TEST(without_a_controller_instances_stay),
+        TEST(the_controller_changes_instances),
+        TEST(who_stops_itself_does_not_wait_for_its_end),
+        TEST(what_the_controller_refuses_has_its_numbers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
