@@ -69,37 +69,36 @@ static void env_add(struct env_list *e, const char *name, const char *value)
     e->v[e->n] = NULL;
 }
 
-/* What a worker count should be for the memory of the instance's class. */
-static const char *concurrency_of(const json_t *doc)
+/* How many workers Google advises for the memory of an instance. */
+static const char *concurrency_of(const struct version *v)
 {
-    const char *c = json_string_value(json_object_get(doc, "instanceClass"));
+    int mb = model_memory_mb(v);
 
-    if (c && (strcmp(c, "F2") == 0 || strcmp(c, "B2") == 0))
-        return "4";
-    if (c && (c[1] == '4' || c[1] == '8'))
-        return "8";
-    return "2";
+    return mb < 768 ? "2" : mb < 1536 ? "4" : "8";
 }
 
-static void env_add_app(struct env_list *e, const struct version *v)
+/* The app's own, from a member of its document. */
+static void env_add_app(struct env_list *e, const struct version *v,
+                        const char *member)
 {
     const char *name;
     const json_t *value;
-    json_t *all = json_object_get(v->doc, "envVariables");
+    json_t *all = json_object_get(v->doc, member);
 
     json_object_foreach(all, name, value) if (json_is_string(value))
         env_add(e, name, json_string_value(value));
-    env_add(e, "WEB_CONCURRENCY", concurrency_of(v->doc));
     env_add(e, "LANG", "C.UTF-8");
-    env_add(e, "PYTHONUNBUFFERED", "1");
 }
 
-const char *const *instance_env(struct control *ctl, struct arena *a,
-                                const struct version *v, int index, int port)
+/* What the platform says to the build and to the instances alike. */
+static void env_add_platform(struct control *ctl, struct env_list *e,
+                             const struct version *v, int index, int port)
 {
+    struct arena *a = e->arena;
     const char *app = v->service->app->id, *dir = instance_dir(ctl, a, v);
     const char *runtime = json_string_value(json_object_get(v->doc, "runtime"));
-    struct env_list e = {.arena = a};
+    const char *main =
+        json_string_value(json_object_get(v->doc, "runtimeMainExecutablePath"));
     const struct {
         const char *name, *value;
     } fixed[] = {
@@ -115,7 +114,7 @@ const char *const *instance_env(struct control *ctl, struct arena *a,
         {"GAE_DEPLOYMENT_ID", v->deployment},
         {"GAE_INSTANCE", instance_id(a, v, index)},
         {"GAE_RUNTIME", runtime},
-        {"GAE_MEMORY_MB", "384"},
+        {"GAE_MEMORY_MB", arena_printf(a, "%d", model_memory_mb(v))},
         {"GOOGLE_CLOUD_PROJECT", app},
         {"NO_PROXY", "localhost,127.0.0.1"},
         {"no_proxy", "localhost,127.0.0.1"},
@@ -123,13 +122,36 @@ const char *const *instance_env(struct control *ctl, struct arena *a,
         {"BUILD_DIR", dir},
         {"CACHE_DIR", control_path(ctl, a, "cache")},
         {"ENTRYPOINT", v->entrypoint},
+        {"MAIN", main ? main : ""},
         {"APPSCALE_CHILD",
          arena_printf(a, "%s:%s/%d", ctl->root, model_name(a, v), index)},
     };
 
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
-        env_add(&e, fixed[i].name, fixed[i].value);
-    env_add_app(&e, v);
+        env_add(e, fixed[i].name, fixed[i].value);
+}
+
+const char *const *instance_env(struct control *ctl, struct arena *a,
+                                const struct version *v, int index, int port)
+{
+    struct env_list e = {.arena = a};
+
+    env_add_platform(ctl, &e, v, index, port);
+    env_add_app(&e, v, "envVariables");
+    env_add(&e, "WEB_CONCURRENCY", concurrency_of(v));
+    env_add(&e, "PYTHONUNBUFFERED", "1");
+    return e.v;
+}
+
+const char *const *instance_build_env(struct control *ctl, struct arena *a,
+                                      const struct version *v)
+{
+    struct env_list e = {.arena = a};
+
+    env_add_platform(ctl, &e, v, 0, 0);
+    env_add(&e, "GOOGLE_RUNTIME",
+            json_string_value(json_object_get(v->doc, "runtime")));
+    env_add_app(&e, v, "buildEnvVariables");
     return e.v;
 }
 

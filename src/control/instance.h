@@ -49,8 +49,14 @@ const char *instance_dir(struct control *ctl, struct arena *a,
 const char *instance_log(struct control *ctl, struct arena *a, const char *app,
                          const char *service, const char *version);
 
-/* What `build` and `start` both get: NAME=VALUE, NULL-terminated. */
+/* What `start` gets: NAME=VALUE, NULL-terminated; the app's env_variables
+ * behind the platform's own. */
 const char *const *instance_env(struct control *ctl, struct arena *a,
                                 const struct version *v, int index, int port);
+
+/* What `build` gets: the app's build_env_variables in their place, as Google
+ * has it. */
+const char *const *instance_build_env(struct control *ctl, struct arena *a,
+                                      const struct version *v);
 
 #endif

@@ -405,6 +405,22 @@ struct version *model_version(const struct service *s, const char *id)
     return v;
 }
 
+/* hosting rules: the classes and their memory. */
+int model_memory_mb(const struct version *v)
+{
+    static const struct {
+        const char *size;
+        int mb;
+    } sizes[] = {
+        {"1", 384}, {"2", 768}, {"4", 1536}, {"4_1G", 3072}, {"8", 3072}};
+    const char *class = text_member(v->doc, "instanceClass", "");
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        if (*class && strcmp(class + 1, sizes[i].size) == 0)
+            return sizes[i].mb;
+    return v->scaling.kind == SCALING_AUTOMATIC ? 384 : 768;
+}
+
 double model_share(const struct version *v)
 {
     const json_t *split = json_object_get(v->service->doc, "split");

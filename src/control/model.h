@@ -174,6 +174,10 @@ struct version *model_version(const struct service *s, const char *id);
 /* The version that gets most of the service's traffic, or NULL. */
 struct version *model_serving(const struct service *s);
 
+/* The memory of an instance, in MiB, by its class: F1 and B2 where app.yaml
+ * names none. */
+int model_memory_mb(const struct version *v);
+
 /* The part of its service's traffic that a version gets, 0 to 1; a draining
  * one gets none. */
 double model_share(const struct version *v);

@@ -126,7 +126,7 @@ static int build(struct ctx *ctx, struct prepare *p)
                        "there is no runtime \"%s\" here: %s is missing",
                        p->v->runtime, program);
     spec.argv = WORDS(a, program);
-    spec.env = instance_env(p->ctl, a, p->v, 0, 0);
+    spec.env = instance_build_env(p->ctl, a, p->v);
     spec.dir = arena_printf(a, "%s/app", instance_dir(p->ctl, a, p->v));
     uv_timer_start(&p->timer, on_progress_due, SAY_EVERY_MS, SAY_EVERY_MS);
     return job_start(ctx, &p->ctl->loop, &spec,
