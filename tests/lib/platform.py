@@ -16,6 +16,9 @@ import time
 from lib import paths
 from lib.process import free_port, run
 
+# The folders of ROOT/cache that builds fill, one or two per language.
+CACHES = ('venvs', 'pip', 'go', 'java', 'm2', 'node', 'npm', 'composer')
+
 
 class Platform:
     def __init__(self, cache=None, **settings):
@@ -33,8 +36,8 @@ class Platform:
         self._share(cache)
 
     def _share(self, cache):
-        """Python environments are made once for all platforms of a run."""
-        for name in ('venvs', 'pip') if cache else ():
+        """What builds download is fetched once for all platforms of a run."""
+        for name in CACHES if cache else ():
             os.makedirs(os.path.join(cache, name), exist_ok=True)
             os.makedirs(os.path.join(self.root, 'cache'), exist_ok=True)
             os.symlink(os.path.join(cache, name),
