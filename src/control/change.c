@@ -52,12 +52,6 @@ static void traffic_end(struct traffic *t, struct ctx *ctx, int rc)
     traffic_free(t);
 }
 
-static void on_former_gone(struct version *v, void *arg)
-{
-    (void)v;
-    routing_apply(arg, on_ignored, NULL);
-}
-
 static void on_traffic_back(struct ctx *ctx, int rc, void *arg)
 {
     struct traffic *t = arg;
@@ -65,7 +59,7 @@ static void on_traffic_back(struct ctx *ctx, int rc, void *arg)
     (void)ctx;
     (void)rc;
     if (t->to != t->from)
-        retire(t->ctl, t->to, on_former_gone, t->ctl);
+        retire_former(t->ctl, t->to);
     t->op->done = true; /* the story is there since traffic_undo() */
     t->op->ended = clock_wall();
     traffic_free(t);
@@ -91,7 +85,7 @@ static void on_traffic_stored(struct ctx *ctx, int rc, void *arg)
         return;
     }
     if (t->from && t->from != t->to)
-        retire(t->ctl, t->from, on_former_gone, t->ctl);
+        retire_former(t->ctl, t->from);
     traffic_end(t, ctx, 0);
 }
 
@@ -156,6 +150,7 @@ static void on_traffic_start(uv_timer_t *timer)
     }
     ctx_init(&ctx, &a);
     operation_say(t->op, "Starting instances");
+    t->to->started = true;
     rc = instances_start(&ctx, t->ctl, t->to, on_traffic_instances, t);
     if (rc)
         traffic_end(t, &ctx, rc);

@@ -17,12 +17,15 @@
 #include "control/admin.h"
 #include "control/control_int.h"
 #include "control/cron.h"
+#include "control/hold.h"
 #include "control/instance.h"
 #include "control/job.h"
 #include "control/operation.h"
 #include "control/proc.h"
 #include "control/retire.h"
 #include "control/routing.h"
+#include "control/scale.h"
+#include "control/servers.h"
 #include "wire/wire.h"
 
 #include <dirent.h>
@@ -383,7 +386,7 @@ static bool stop_instances(struct control *ctl)
         next = p->next;
         if (p->arg) {
             left = true;
-            process_stop(p);
+            instance_end(p->arg);
         }
     }
     return left;
@@ -475,9 +478,13 @@ static int control_start(struct ctx *ctx, struct control *ctl,
     uv_signal_start(&ctl->term, on_signal, SIGTERM);
     uv_signal_start(&ctl->interrupt, on_signal, SIGINT);
     ctl->http = http_client_new(&ctl->loop);
+    servers_start(ctl);
     routing_start(ctl);
+    scale_start(ctl);
     cron_start(ctl);
-    rc = admin_start(ctx, ctl);
+    rc = hold_start(ctx, ctl);
+    if (rc == 0)
+        rc = admin_start(ctx, ctl);
     if (rc == 0)
         start_parts(ctl);
     return rc;

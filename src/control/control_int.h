@@ -14,7 +14,10 @@
 
 struct admin;
 struct cron;
+struct hold;
 struct routing;
+struct scale;
+struct servers;
 struct operation;
 
 struct control {
@@ -35,6 +38,9 @@ struct control {
     struct model model;
     bool loaded; /* the model is what the store holds */
     struct routing *routing;
+    struct servers *servers;
+    struct hold *hold;
+    struct scale *scale;
     struct admin *admin;
     struct cron *cron;
     struct operation *operations; /* newest first */

@@ -383,9 +383,9 @@ static void deliver(struct cron_job *job)
         .response_max = ANSWER_MAX,
     };
 
-    if (!v || v->n_instances == 0) {
+    if (!v || v->stopped) {
         judge(job, (struct verdict){.outcome = CRON_FAILED,
-                                    .reason = "the target has no instance"});
+                                    .reason = "the target is stopped"});
     } else if (refused_by_handler(job, v)) {
         judge(job, (struct verdict){.outcome = CRON_FAILED,
                                     .reached = true,

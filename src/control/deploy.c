@@ -139,12 +139,14 @@ static void on_instances(struct version *v, void *arg)
 
 static void step_start(struct deploy *d, struct ctx *ctx)
 {
-    int rc = 0;
+    const struct version *before = model_serving(d->service);
+    int rc, ready = before && d->promote ? (int)instances_ready(before) : 0;
 
-    if (!d->promote && model_serving(d->service)) {
-        deploy_next(d, ctx, 0); /* it is started when it gets traffic */
-        return;
-    }
+    /* As many as have the traffic now: it is all there from the first second.
+     * Without traffic one is started to see that it runs; it is idle then. */
+    if (d->v->scaling.kind != SCALING_MANUAL && ready > d->v->wanted)
+        d->v->wanted = ready < d->v->scaling.max ? ready : d->v->scaling.max;
+    d->v->started = true;
     rc = instances_start(ctx, d->ctl, d->v, on_instances, d);
     if (rc)
         deploy_next(d, ctx, rc);
@@ -203,13 +205,6 @@ static void on_replaced_gone(struct version *v, void *arg)
     retire_bury(ctl, v);
 }
 
-/* It keeps its place, without instances. */
-static void on_former_gone(struct version *v, void *arg)
-{
-    (void)v;
-    routing_apply(arg, on_routes_cleaned, NULL);
-}
-
 static void step_done(struct deploy *d, struct ctx *ctx)
 {
     struct control *ctl = d->ctl;
@@ -218,7 +213,7 @@ static void step_done(struct deploy *d, struct ctx *ctx)
         retire(ctl, d->same, on_replaced_gone, ctl);
     if (d->before && d->before != d->same &&
         model_serving(d->service) != d->before)
-        retire(ctl, d->before, on_former_gone, ctl);
+        retire_former(ctl, d->before);
     archive_forget(ctl, d->v->archive);
     json_decref(d->split_before);
     operation_end(d->op, ctx, 0, deploy_version_json(ctl, d->v, true));

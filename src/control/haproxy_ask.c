@@ -116,19 +116,38 @@ static int64_t number(struct bytes v)
     return n;
 }
 
-/* Columns: pxname, svname, qcur, qmax, scur, ... (management guide, 9.1). */
+/* Columns (management guide, 9.1), from 0: pxname svname qcur qmax scur smax
+ * slim stot, then hrsp_5xx and ttime. */
+bool haproxy_stat_next(struct bytes *answer, struct haproxy_stat *out)
+{
+    enum { QCUR = 2, SCUR = 4, STOT = 7, HRSP_5XX = 43, TTIME = 61, COLUMNS };
+
+    while (answer->n > 0) {
+        struct bytes line = cut(answer, '\n'), column[COLUMNS];
+
+        if (line.n == 0 || bytes_u8(line)[0] == '#')
+            continue;
+        for (int i = 0; i < COLUMNS; i++)
+            column[i] = cut(&line, ',');
+        *out = (struct haproxy_stat){.backend = column[0],
+                                     .server = column[1],
+                                     .queued = (int)number(column[QCUR]),
+                                     .running = (int)number(column[SCUR]),
+                                     .total = number(column[STOT]),
+                                     .errors = number(column[HRSP_5XX]),
+                                     .latency = number(column[TTIME])};
+        return true;
+    }
+    return false;
+}
+
 int64_t haproxy_load(struct bytes answer, const char *backend)
 {
-    while (answer.n > 0) {
-        struct bytes line = cut(&answer, '\n');
-        struct bytes px = cut(&line, ','), sv = cut(&line, ',');
-        struct bytes queued = cut(&line, ',');
-        struct bytes running;
+    struct haproxy_stat st;
 
-        cut(&line, ',');
-        running = cut(&line, ',');
-        if (bytes_eq_str(px, backend) && bytes_eq_str(sv, "BACKEND"))
-            return number(queued) + number(running);
-    }
+    while (haproxy_stat_next(&answer, &st))
+        if (bytes_eq_str(st.backend, backend) &&
+            bytes_eq_str(st.server, "BACKEND"))
+            return st.queued + st.running;
     return -1;
 }

@@ -4,11 +4,19 @@
  * Three frontends on sockets of the runtime folder, one backend per deployment.
  * What nginx passes comes in at `edge`, which removes every header the platform
  * alone may set; what the platform itself sends (cron) comes in at `platform`,
- * and push tasks at `tasks`, which keep them.  A backend sets its own.  An
- * instance that does not accept (it is being started again) is tried again
- * every second, another one of the same version first; nothing that was sent is
- * ever sent twice.
+ * and push tasks at `tasks`, which keep them.  A backend sets its own.
+ *
+ * Every version that is not stopped has a backend, with instances or without:
+ * a request that finds none is held (hold.c) until one is there.  An instance
+ * that does not accept is tried again every second, another one of the same
+ * version first.  What was sent is sent again only when it was a GET or HEAD
+ * from outside that got no answer at all; a task or a cron job never.
+ *
+ * Instances come and go without a reload (servers.c).  The lines that name them
+ * are what a haproxy that is started anew begins with, and not part of the
+ * generation.
  */
+#include "control/hold.h"
 #include "control/instance.h"
 #include "control/routing.h"
 
@@ -40,6 +48,19 @@ static const char slow_page[] =
     "<p>It took the request, and its answer did not come within the limit. "
     "The owner finds what it did with appscale logs.</p>";
 
+static const char cut_page[] =
+    "<!doctype html><meta charset=utf-8><title>No answer</title>"
+    "<h1>The application ended while it answered</h1>"
+    "<p>The instance that had this request ended before it answered. The owner "
+    "finds the reason with appscale logs.</p>";
+
+/*
+ * A worker that a reload has replaced goes on until its last request is
+ * answered: none is cut by a change of somebody else's.  A day is the longest
+ * a request may take (basic and manual scaling).
+ */
+enum { OLD_WORKER_SECONDS = 86400 };
+
 static void add_global(const struct control *ctl, struct buf *out)
 {
     struct arena a = ARENA_INIT;
@@ -49,12 +70,14 @@ static void add_global(const struct control *ctl, struct buf *out)
                "global\n"
                "    maxconn 4096\n"
                "    nbthread 1\n"
-               "    hard-stop-after %" PRId64 "s\n"
+               "    mworker-max-reloads 50\n"
+               "    hard-stop-after %ds\n"
+               "    lua-load %s\n"
                "    stats socket %s mode 600 level admin expose-fd listeners\n"
                "    set-dumpable\n"
                "    tune.bufsize 32768\n"
                "    tune.maxrewrite 8192\n\n",
-               ctl->settings.drain_seconds,
+               OLD_WORKER_SECONDS, control_path(ctl, &a, HOLD_SCRIPT),
                control_path(ctl, &a, "run/haproxy.admin.sock"));
     buf_printf(out,
                "defaults\n"
@@ -66,16 +89,18 @@ static void add_global(const struct control *ctl, struct buf *out)
                "    timeout http-keep-alive 60s\n"
                "    retries 10\n"
                "    option redispatch 1\n"
-               "    retry-on conn-failure\n"
+               "    retry-on conn-failure empty-response\n"
                "    option http-keep-alive\n"
                "    http-reuse safe\n"
                "    balance leastconn\n"
                "    http-error status 503 content-type \"text/html\" "
-               "string \"%s\"\n"
+               "string \"%s\" hdr " ROUTING_ERROR_HEADER " unavailable\n"
                "    http-error status 504 content-type \"text/html\" "
-               "string \"%s\"\n\n",
+               "string \"%s\" hdr " ROUTING_ERROR_HEADER " timeout\n"
+               "    http-error status 502 content-type \"text/html\" "
+               "string \"%s\" hdr " ROUTING_ERROR_HEADER " cut\n\n",
                ctl->settings.request_seconds, ctl->settings.request_seconds,
-               waiting_page, slow_page);
+               waiting_page, slow_page, cut_page);
     arena_release(&a);
 }
 
@@ -111,8 +136,11 @@ static void add_variables(struct buf *out)
                "    http-request set-var(txn.backend) req.hdr(%s)\n"
                "    http-request set-var(txn.request) "
                "req.hdr(X-Appscale-Request)\n"
-               "    http-request set-var(txn.span) rand\n",
-               ROUTING_BACKEND_HEADER);
+               "    http-request set-var(txn.span) rand\n"
+               "    http-request set-var(txn.instance) req.hdr(%s) if "
+               "{ req.hdr(%s) -m found }\n",
+               ROUTING_BACKEND_HEADER, ROUTING_INSTANCE_HEADER,
+               ROUTING_INSTANCE_HEADER);
 }
 
 /*
@@ -128,7 +156,8 @@ static void add_frontend(const struct control *ctl, struct buf *out)
                "    bind unix@%s mode 600\n"
                "    http-request del-header X-Appengine- -m beg\n"
                "    http-request del-header X-Google- -m beg\n"
-               "    http-request del-header X_Appengine -m beg\n",
+               "    http-request del-header X_Appengine -m beg\n"
+               "    http-request set-var(txn.again) bool(true) if METH_GET\n",
                control_path(ctl, &a, "run/haproxy.sock"));
     add_variables(out);
     for (size_t i = 0; i < sizeof(user_headers) / sizeof(user_headers[0]); i++)
@@ -202,14 +231,14 @@ static void add_task_names(const struct control *ctl, const struct version *v,
     buf_add_str(out, " }\n");
 }
 
-/* A version that is named but does not run takes no tasks, and nobody else
- * does in its place. */
+/* A version that is named but stopped takes no tasks, and nobody else does in
+ * its place. */
 static void add_task_refusals(const struct control *ctl, const struct app *app,
                               struct buf *out)
 {
     for (struct service *s = app->services; s; s = s->next)
         for (struct version *v = s->versions; v; v = v->next) {
-            if (v->n_instances > 0)
+            if (!v->stopped)
                 continue;
             buf_add_str(out, "    http-request return status 503 if ");
             add_task_names(ctl, v, out);
@@ -226,12 +255,12 @@ static void add_task_backends(const struct control *ctl, const struct app *app,
 
     for (s = app->services; s; s = s->next)
         for (struct version *v = s->versions; v; v = v->next) {
-            if (v->n_instances == 0)
+            if (v->stopped || v->draining)
                 continue;
             buf_printf(out, "    use_backend %s if ", routing_backend(&a, v));
             add_task_names(ctl, v, out);
         }
-    if (serving && serving->n_instances > 0)
+    if (serving && !serving->stopped)
         buf_printf(out, "    use_backend %s if { var(txn.app) -m str %s }\n",
                    routing_backend(&a, serving), app->id);
     arena_release(&a);
@@ -306,13 +335,19 @@ static void add_log_id(const struct version *v, struct buf *out)
     buf_add_str(out, "000100\"\n");
 }
 
-static void add_backend(const struct control *ctl, const struct version *v,
-                        struct buf *out)
+/* Seconds a request may take on a version's instances (hosting.md, 4). */
+static int64_t request_seconds(const struct control *ctl,
+                               const struct version *v)
+{
+    return v->scaling.kind == SCALING_AUTOMATIC ? ctl->settings.request_seconds
+                                                : ROUTING_LONG_SECONDS;
+}
+
+static void add_backend_headers(const struct control *ctl,
+                                const struct version *v, struct buf *out)
 {
     struct arena a = ARENA_INIT;
-    const char *domain = ctl->settings.domain;
 
-    buf_printf(out, "backend %s\n", routing_backend(&a, v));
     buf_printf(out,
                "    http-request set-header X-Appengine-Api-Ticket "
                "\"%s.%%[var(txn.request)]\"\n"
@@ -320,28 +355,49 @@ static void add_backend(const struct control *ctl, const struct version *v,
                "X-Appengine-Default-Version-Hostname %s.%s%s\n"
                "    http-request set-header X-Appengine-Timeout-Ms %" PRId64
                "\n",
-               v->token, v->service->app->id, domain,
+               v->token, v->service->app->id, ctl->settings.domain,
                ctl->settings.http_port == 80
                    ? ""
                    : arena_printf(&a, ":%d", (int)ctl->settings.http_port),
-               ctl->settings.request_seconds * 1000 - 1);
+               request_seconds(ctl, v) * 1000 - 1);
     buf_add_str(out, "    http-request set-timeout server var(txn.timeout) if "
                      "{ var(txn.timeout) -m found }\n"
                      "    http-request set-header X-Appengine-Timeout-Ms "
                      "%[var(txn.timeout)] if { var(txn.timeout) -m found }\n");
     add_log_id(v, out);
-    for (size_t i = 0; i < v->n_instances; i++)
-        buf_printf(out, "    server i%d 127.0.0.1:%d maxconn %d\n",
-                   v->instances[i]->index, v->instances[i]->process->port,
-                   v->concurrent);
+    arena_release(&a);
+}
+
+static void add_backend(const struct control *ctl, const struct version *v,
+                        bool servers, struct buf *out)
+{
+    struct arena a = ARENA_INIT;
+    const char *name = routing_backend(&a, v);
+
+    buf_printf(out,
+               "backend %s\n"
+               "    timeout server %" PRId64 "s\n"
+               "    timeout queue %" PRId64 "ms\n"
+               "    http-request disable-l7-retry if "
+               "!{ var(txn.again) -m found }\n"
+               "    http-request set-var(txn.backend) str(%s)\n"
+               "    http-request lua.hold if { nbsrv(%s) eq 0 }\n",
+               name, request_seconds(ctl, v), v->scaling.max_pending / CLOCK_MS,
+               name, name);
+    add_backend_headers(ctl, v, out);
+    buf_add_str(out, "    use-server i%[var(txn.instance)] if "
+                     "{ var(txn.instance) -m found }\n");
+    for (size_t i = 0; servers && i < v->n_instances; i++)
+        if (instance_takes(v->instances[i]))
+            buf_printf(out, "    server %s 127.0.0.1:%d maxconn %d\n",
+                       instance_server(&a, v->instances[i]),
+                       v->instances[i]->process->port, v->concurrent);
     buf_add_str(out, "\n");
     arena_release(&a);
 }
 
-void haproxy_conf(const struct control *ctl, struct buf *out)
+static void add_all(const struct control *ctl, bool servers, struct buf *out)
 {
-    char hex[ROUTING_GENERATION + 1];
-
     add_global(ctl, out);
     add_frontend(ctl, out);
     add_platform_frontend(ctl, out);
@@ -350,8 +406,18 @@ void haproxy_conf(const struct control *ctl, struct buf *out)
     for (struct app *app = ctl->model.apps; app; app = app->next)
         for (struct service *s = app->services; s; s = s->next)
             for (struct version *v = s->versions; v; v = v->next)
-                if (v->n_instances > 0)
-                    add_backend(ctl, v, out);
-    routing_generation(out, hex);
+                if (!v->stopped || v->n_instances > 0)
+                    add_backend(ctl, v, servers, out);
+}
+
+void haproxy_conf(const struct control *ctl, struct buf *out)
+{
+    char hex[ROUTING_GENERATION + 1];
+    struct buf lasting = BUF_HEAP;
+
+    add_all(ctl, false, &lasting);
+    routing_generation(&lasting, hex);
+    buf_release(&lasting);
+    add_all(ctl, true, out);
     buf_printf(out, "global\n    description %s\n", hex);
 }

@@ -2,6 +2,8 @@
 #include "control/instance.h"
 
 #include "base/files.h"
+#include "base/log.h"
+#include "control/servers.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -216,24 +218,10 @@ static int instance_setup(struct ctx *ctx, struct process *p,
     return 0;
 }
 
-/*
- * A server may listen long before the application behind it has been loaded
- * (gunicorn does), so an instance counts once it has answered a request,
- * whatever it says: the warm-up where the application wants it, else a path
- * that no application has.
- */
-static void on_health(const struct http_client_response *res, void *arg)
-{
-    struct instance *in = arg;
-    const char *why = NULL;
+/* ---- the platform's own requests to an instance ---- */
 
-    in->health = NULL;
-    if (res->err == ERR_DEADLINE)
-        why = res->message;
-    else if (res->err)
-        why = "";
-    process_healthy(in->process, why);
-}
+/* What /_ah/stop may take (hosting.md, 4). */
+enum { STOP_ASKED = 30 * 1000 * 1000 };
 
 static bool wants_warmup(const struct version *v)
 {
@@ -248,9 +236,10 @@ static bool wants_warmup(const struct version *v)
     return false;
 }
 
-static void instance_health(struct process *p)
+/* GET /_ah/`path` as the platform itself asks: from 0.1.0.3, with a ticket. */
+static void ask_instance(struct instance *in, const char *path, int64_t timeout,
+                         http_client_fn *fn)
 {
-    struct instance *in = p->arg;
     const struct version *v = in->version;
     struct arena a = ARENA_INIT;
     const struct http_header headers[] = {
@@ -261,23 +250,24 @@ static void instance_health(struct process *p)
          bytes_str(arena_printf(&a, "%s.health", v->token))},
     };
     struct http_client_request req = {
-        .url = arena_printf(&a, "http://127.0.0.1:%d/_ah/%s", p->port,
-                            wants_warmup(v) ? "warmup" : "health"),
+        .url = arena_printf(&a, "http://127.0.0.1:%d/_ah/%s", in->process->port,
+                            path),
         .headers = headers,
         .n_headers = sizeof(headers) / sizeof(headers[0]),
-        .timeout = process_start_left(p) + 1,
+        .timeout = timeout,
         .response_max = 32 << 20,
     };
 
-    in->health = http_client_send(p->ctl->http, &req, on_health, in);
+    in->call = http_client_send(in->process->ctl->http, &req, fn, in);
     arena_release(&a);
 }
 
-static void health_cancel(struct instance *in)
+static void call_cancel(struct instance *in)
 {
-    if (in->health)
-        http_client_cancel(in->health);
-    in->health = NULL;
+    uv_timer_stop(&in->timer);
+    if (in->call)
+        http_client_cancel(in->call);
+    in->call = NULL;
 }
 
 static void tell(struct version *v)
@@ -286,33 +276,125 @@ static void tell(struct version *v)
         v->watch(v, v->watch_arg);
 }
 
+/* Who takes requests has changed. */
+static void changed(struct instance *in)
+{
+    servers_follow(in->process->ctl, NULL, NULL);
+    tell(in->version);
+}
+
+/*
+ * A server may listen long before the application behind it has been loaded
+ * (gunicorn does), so an instance counts once it has answered a request,
+ * whatever it says: the warm-up where the application wants it, else a path
+ * that no application has.
+ */
+static void on_health(const struct http_client_response *res, void *arg)
+{
+    struct instance *in = arg;
+    const char *why = NULL;
+
+    in->call = NULL;
+    if (res->err == ERR_DEADLINE)
+        why = res->message;
+    else if (res->err)
+        why = "";
+    process_healthy(in->process, why);
+}
+
+/*
+ * Basic and manual instances hear /_ah/start, and count as started when they
+ * answer 2xx or 404.  The handler may go on for hours: the instance is kept
+ * then, and gets its first request when it has answered.
+ */
+static void on_start_answer(const struct http_client_response *res, void *arg)
+{
+    struct instance *in = arg;
+    bool taken = res->err == 0 && (res->status == 404 ||
+                                   (res->status >= 200 && res->status < 300));
+
+    in->call = NULL;
+    uv_timer_stop(&in->timer);
+    if (in->process->state == PROCESS_READY) {
+        in->held = false;
+        if (taken)
+            changed(in);
+        else
+            process_fail(in->process, "refused /_ah/start");
+    } else if (taken) {
+        process_healthy(in->process, NULL);
+    } else if (res->err == 0) {
+        process_fail(in->process, "refused /_ah/start");
+    } else {
+        process_healthy(in->process, "");
+    }
+}
+
+static void on_start_long(uv_timer_t *t)
+{
+    struct instance *in = t->data;
+
+    in->held = true;
+    process_healthy(in->process, NULL);
+}
+
+static void instance_health(struct process *p)
+{
+    struct instance *in = p->arg;
+    int64_t left = process_start_left(p);
+
+    if (in->version->scaling.kind == SCALING_AUTOMATIC) {
+        ask_instance(in, wants_warmup(in->version) ? "warmup" : "health",
+                     left + 1, on_health);
+        return;
+    }
+    if (left > CLOCK_SEC)
+        uv_timer_start(&in->timer, on_start_long,
+                       (uint64_t)(left - CLOCK_SEC) / CLOCK_MS, 0);
+    ask_instance(in, "start", 86400 * CLOCK_SEC, on_start_answer);
+}
+
+/* ---- its life ---- */
+
 static void instance_ready(struct process *p)
 {
     struct instance *in = p->arg;
 
     in->was_ready = true;
-    tell(in->version);
+    in->busy_at = clock_mono();
+    changed(in);
 }
 
 static void instance_down(struct process *p)
 {
     struct instance *in = p->arg;
 
-    health_cancel(in);
-    tell(in->version);
+    call_cancel(in);
+    in->held = false;
+    if (in->leaving)
+        process_stop(p); /* instance_gone() follows */
+    else
+        changed(in);
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    free(h->data);
 }
 
 static void instance_gone(struct process *p)
 {
     struct instance *in = p->arg;
     struct version *v = in->version;
+    struct control *ctl = p->ctl;
 
-    health_cancel(in);
+    call_cancel(in);
     for (size_t i = 0; i < v->n_instances; i++)
         if (v->instances[i] == in)
             v->instances[i] = v->instances[--v->n_instances];
     process_free(p);
-    free(in);
+    uv_close((uv_handle_t *)&in->timer, on_timer_closed);
+    servers_follow(ctl, NULL, NULL);
     tell(v);
 }
 
@@ -328,6 +410,14 @@ static const struct process_init instance_init = {
     .stop_grace = 3 * CLOCK_SEC,
 };
 
+static bool index_used(const struct version *v, int index)
+{
+    for (size_t i = 0; i < v->n_instances; i++)
+        if (v->instances[i]->index == index)
+            return true;
+    return false;
+}
+
 static int instance_add(struct ctx *ctx, struct control *ctl, struct version *v,
                         int index)
 {
@@ -339,9 +429,13 @@ static int instance_add(struct ctx *ctx, struct control *ctl, struct version *v,
     if (port < 0)
         return port;
     in = calloc(1, sizeof(*in));
-    if (!in)
+    v->instances =
+        realloc(v->instances, (v->n_instances + 1) * sizeof(struct instance *));
+    if (!in || !v->instances)
         abort();
     *in = (struct instance){.version = v, .index = index};
+    uv_timer_init(&ctl->loop, &in->timer);
+    in->timer.data = in;
     in->process = process_new(ctl, &instance_init, name, in);
     in->process->port = port;
     free(in->process->log);
@@ -352,40 +446,117 @@ static int instance_add(struct ctx *ctx, struct control *ctl, struct version *v,
     return 0;
 }
 
+static int staying(const struct version *v)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < v->n_instances; i++)
+        n += !v->instances[i]->leaving;
+    return n;
+}
+
+int instances_add(struct ctx *ctx, struct control *ctl, struct version *v,
+                  int n)
+{
+    int most = (int)ctl->settings.instances_max, index = 0, rc = 0;
+
+    for (int left = n; rc == 0 && left > 0 && staying(v) < most; left--) {
+        while (index_used(v, index))
+            index++;
+        rc = instance_add(ctx, ctl, v, index);
+    }
+    return rc;
+}
+
 int instances_start(struct ctx *ctx, struct control *ctl, struct version *v,
                     instances_fn *fn, void *arg)
 {
-    int most = (int)ctl->settings.instances_max;
-    int n = v->wanted < most ? v->wanted : most;
-    int rc = 0;
-
     if (ctl->stopping)
         return ctx_err(ctx, ERR_CANCELLED, "the platform is being stopped");
     instances_watch(v, fn, arg);
-    if (!v->instances)
-        v->instances = calloc((size_t)n, sizeof(struct instance *));
-    if (!v->instances)
-        abort();
-    for (int i = (int)v->n_instances; rc == 0 && i < n; i++)
-        rc = instance_add(ctx, ctl, v, i);
+    return instances_add(ctx, ctl, v, v->wanted - staying(v));
+}
+
+int instances_adopt(struct ctx *ctx, struct control *ctl, struct version *v)
+{
+    const char *name =
+        arena_printf(ctx->arena, "%s/", model_name(ctx->arena, v));
+    size_t n = strlen(name);
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < ctl->found.n; i++) {
+        const char *found = ctl->found.records[i].name;
+
+        if (strncmp(found, name, n) == 0 && !ctl->claimed[i])
+            rc = instance_add(ctx, ctl, v, atoi(found + n));
+    }
     return rc;
+}
+
+void instance_leave(struct instance *in)
+{
+    struct control *ctl = in->process->ctl;
+
+    if (in->leaving)
+        return;
+    in->leaving = true;
+    in->leave_by = clock_mono() + ctl->settings.drain_seconds * CLOCK_SEC;
+    changed(in);
+}
+
+static void on_stop_answer(const struct http_client_response *res, void *arg)
+{
+    struct instance *in = arg;
+
+    (void)res;
+    in->call = NULL;
+    process_stop(in->process);
+}
+
+void instance_end(struct instance *in)
+{
+    bool told = in->version->scaling.kind != SCALING_AUTOMATIC &&
+                in->process->state == PROCESS_READY;
+
+    if (in->ending)
+        return;
+    in->ending = in->leaving = true;
+    call_cancel(in);
+    servers_follow(in->process->ctl, NULL, NULL);
+    if (told)
+        ask_instance(in, "stop", STOP_ASKED, on_stop_answer);
+    else
+        process_stop(in->process);
 }
 
 void instances_stop(struct control *ctl, struct version *v, instances_fn *fn,
                     void *arg)
 {
-    struct instance *all[1024];
     size_t n = v->n_instances;
+    struct instance **all = calloc(n + 1, sizeof(*all));
 
     (void)ctl;
+    if (!all)
+        abort();
     instances_watch(v, NULL, NULL);
     if (n)
         memcpy(all, v->instances, n * sizeof(all[0]));
     for (size_t i = 0; i < n; i++)
-        process_stop(all[i]->process);
+        instance_end(all[i]);
+    free(all);
     instances_watch(v, fn, arg);
     if (v->n_instances == 0)
         tell(v);
+}
+
+bool instance_takes(const struct instance *in)
+{
+    return in->process->state == PROCESS_READY && !in->held && !in->leaving;
+}
+
+const char *instance_server(struct arena *a, const struct instance *in)
+{
+    return arena_printf(a, "i%d", in->index);
 }
 
 void instances_watch(struct version *v, instances_fn *fn, void *arg)

@@ -276,6 +276,7 @@ static void load_route(struct load *l)
 struct version_start {
     struct load *l;
     struct version *v;
+    bool wanted; /* it runs without being asked */
 };
 
 static void on_prepared(struct ctx *ctx, int rc, void *arg)
@@ -283,7 +284,10 @@ static void on_prepared(struct ctx *ctx, int rc, void *arg)
     struct version_start *vs = arg;
 
     if (rc == 0)
+        rc = instances_adopt(ctx, vs->l->ctl, vs->v);
+    if (rc == 0 && vs->wanted)
         rc = instances_start(ctx, vs->l->ctl, vs->v, NULL, NULL);
+    vs->v->started = vs->wanted || vs->v->n_instances > 0;
     if (rc)
         log_error(ctx, "load.version", "service", vs->v->service->id, "version",
                   vs->v->id, "why", ctx_err_text(ctx, rc));
@@ -291,29 +295,46 @@ static void on_prepared(struct ctx *ctx, int rc, void *arg)
     free(vs);
 }
 
+/* Whether the controller before us had instances of it. */
+static bool was_started(const struct control *ctl, const struct version *v)
+{
+    struct arena a = ARENA_INIT;
+    const char *name = arena_printf(&a, "%s/", model_name(&a, v));
+    bool found = false;
+
+    for (size_t i = 0; i < ctl->found.n; i++)
+        if (strncmp(ctl->found.records[i].name, name, strlen(name)) == 0)
+            found = true;
+    arena_release(&a);
+    return found;
+}
+
+/* The others are made ready by the first request for them (scale.c). */
 static void start_version(struct load *l, struct version *v)
 {
-    struct version_start *vs = calloc(1, sizeof(*vs));
+    bool wanted = model_share(v) > 0 || v->scaling.kind == SCALING_MANUAL;
+    struct version_start *vs;
+
+    if (v->stopped || (!wanted && !was_started(l->ctl, v)))
+        return;
+    vs = calloc(1, sizeof(*vs));
 
     if (!vs)
         abort();
-    *vs = (struct version_start){l, v};
+    *vs = (struct version_start){l, v, wanted};
     l->preparing++;
     prepare(l->ctl, v, NULL, on_prepared, vs);
 }
 
 static void load_done(struct load *l, struct ctx *ctx)
 {
+    const struct model *m = &l->ctl->model;
+
     l->preparing = 1;
     server_tickets(ctx, l->ctl, NULL, on_ignored, NULL);
     admin_datastore_mode(ctx, l->ctl);
-    for (struct app *a = l->ctl->model.apps; a; a = a->next)
-        for (struct service *s = a->services; s; s = s->next) {
-            struct version *v = model_serving(s);
-
-            if (v && !v->stopped)
-                start_version(l, v);
-        }
+    for (struct version *v = model_next(m, NULL); v; v = model_next(m, v))
+        start_version(l, v);
     load_route(l);
 }
 

@@ -328,6 +328,8 @@ void model_version_add(struct service *s, struct version *v)
     struct version **at = &s->versions;
 
     v->service = s;
+    v->backend = arena_printf(&v->arena, "%s:%s:%s:%s", s->app->id, s->id,
+                              v->id, v->deployment);
     while (*at && version_before(*at, v))
         at = &(*at)->next;
     v->next = *at;
@@ -419,6 +421,24 @@ int model_memory_mb(const struct version *v)
         if (*class && strcmp(class + 1, sizes[i].size) == 0)
             return sizes[i].mb;
     return v->scaling.kind == SCALING_AUTOMATIC ? 384 : 768;
+}
+
+static struct version *first_from(struct app *a, struct service *s)
+{
+    for (; a; a = a->next, s = a ? a->services : NULL)
+        for (; s; s = s->next)
+            if (s->versions)
+                return s->versions;
+    return NULL;
+}
+
+struct version *model_next(const struct model *m, const struct version *v)
+{
+    if (!v)
+        return first_from(m->apps, m->apps ? m->apps->services : NULL);
+    if (v->next)
+        return v->next;
+    return first_from(v->service->app, v->service->next);
 }
 
 double model_share(const struct version *v)

@@ -74,6 +74,7 @@ struct version {
     const char *archive;    /* sha256, hex */
     const char *runtime;    /* "python": a folder of runtimes/ */
     const char *entrypoint; /* or "" */
+    const char *backend;    /* haproxy's name for it, once it is in the model */
     struct scaling scaling; /* how many instances, from its app.yaml */
     int wanted;             /* instances */
     int concurrent;         /* requests at once on one instance */
@@ -87,6 +88,17 @@ struct version {
 
     struct instance **instances; /* running or to be; instance.c */
     size_t n_instances;
+    bool prepared;      /* unpacked and built: it can be started */
+    bool preparing;     /* by scale.c, for a request */
+    bool drawn, routed; /* haproxy's file, and haproxy itself, have it */
+
+    /* scale.c: what it saw and decided last */
+    struct scaler_memory scaler;
+    int64_t looked, queued_since; /* clock_mono(); 0: not yet, nothing waits */
+    int queued;                   /* requests that wait for an instance */
+    int64_t total, answered;      /* requests so far, and since the last look */
+    bool started;                 /* it had an instance; scaling goes on */
+    char scale_why[160];
     instances_fn *watch; /* told of every change; or NULL */
     void *watch_arg;
     struct retiring *retiring; /* its instances are being ended (retire.h) */
@@ -170,6 +182,12 @@ struct service *model_service(const struct app *a, const char *id);
  * over: its id may belong to a newer deployment.
  */
 struct version *model_version(const struct service *s, const char *id);
+
+/*
+ * Every version of every service, one after another: the first one after
+ * `v`, or after the beginning when it is NULL.
+ */
+struct version *model_next(const struct model *m, const struct version *v);
 
 /* The version that gets most of the service's traffic, or NULL. */
 struct version *model_serving(const struct service *s);

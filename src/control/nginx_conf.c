@@ -495,7 +495,7 @@ static void add_version(const struct control *ctl, struct buf *out,
                s->app->id, s->id, v->id, routing_backend(&a, v));
     add_platform_locations(out);
     add_pages(out);
-    if (v->n_instances > 0) {
+    if (!v->stopped) {
         for (size_t i = 0; i < v->n_handlers; i++)
             add_handler(ctl, out, v, &v->handlers[i]);
         buf_add_str(out, "        location / {\n"

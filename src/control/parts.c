@@ -5,10 +5,12 @@
  * They run as the user who runs the controller, in the runtime folder, with
  * our configuration only.
  */
+#include "base/files.h"
 #include "base/log.h"
 #include "control/control_int.h"
 #include "control/proc.h"
 #include "control/routing.h"
+#include "control/servers.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -94,12 +96,29 @@ static int memcached_setup(struct ctx *ctx, struct process *p,
     return 0;
 }
 
+/*
+ * One that ended begins anew with the instances of now: those in the file are
+ * of its last reload.
+ */
+static int haproxy_file(struct ctx *ctx, struct control *ctl)
+{
+    struct buf text = BUF_IN(ctx->arena);
+
+    if (!ctl->loaded)
+        return 0;
+    haproxy_conf(ctl, &text);
+    return files_replace(ctx, control_path(ctl, ctx->arena, "run/haproxy.cfg"),
+                         buf_view(&text), 0600);
+}
+
 static int haproxy_setup(struct ctx *ctx, struct process *p,
                          struct process_setup *s)
 {
     const char *program;
     int rc = find(ctx, "haproxy", &program);
 
+    if (rc == 0)
+        rc = haproxy_file(ctx, p->ctl);
     if (rc)
         return rc;
     s->argv = WORDS(ctx->arena, program, "-W", "-q", "-f",
@@ -129,6 +148,12 @@ static void part_ready(struct process *p)
     control_note_ready(p->ctl);
 }
 
+static void haproxy_ready(struct process *p)
+{
+    servers_follow(p->ctl, NULL, NULL);
+    control_note_ready(p->ctl);
+}
+
 const struct process_init part_server = {
     .kind = "server",
     .setup = server_setup,
@@ -148,7 +173,7 @@ const struct process_init part_memcached = {
 const struct process_init part_haproxy = {
     .kind = "haproxy",
     .setup = haproxy_setup,
-    .ready = part_ready,
+    .ready = haproxy_ready,
     .stop_signal = SIGTERM, /* at once; requests have left through nginx */
     .stop_grace = 3 * CLOCK_SEC,
     .start_limit = 10 * CLOCK_SEC,

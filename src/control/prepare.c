@@ -49,6 +49,7 @@ static void prepare_closed(uv_handle_t *h)
 static void prepare_end(struct prepare *p, struct ctx *ctx, int rc)
 {
     uv_timer_stop(&p->timer);
+    p->v->prepared = rc == 0;
     p->done(ctx, rc, p->arg);
     uv_close((uv_handle_t *)&p->timer, prepare_closed);
 }

@@ -18,6 +18,7 @@ struct proc_stat {
     pid_t parent, session;
     uint64_t start_time;
     int64_t rss_pages;
+    int64_t ticks; /* of its own and of the children it has waited for */
 };
 
 static ssize_t read_file(const char *path, char *p, size_t n)
@@ -41,7 +42,7 @@ static ssize_t read_file(const char *path, char *p, size_t n)
 static bool read_stat(pid_t pid, struct proc_stat *st)
 {
     char path[64], text[1024], *at;
-    long long parent, session, rss;
+    long long parent, session, rss, ticks[4];
 
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     if (pid <= 0 || read_file(path, text, sizeof(text)) <= 0)
@@ -50,10 +51,12 @@ static bool read_stat(pid_t pid, struct proc_stat *st)
     if (!at)
         return false;
     if (sscanf(at + 1,
-               " %c %lld %*d %lld %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
-               "%*d %*d %*d %*d %" SCNu64 " %*u %lld",
-               &st->state, &parent, &session, &st->start_time, &rss) != 5)
+               " %c %lld %*d %lld %*d %*d %*u %*u %*u %*u %*u %lld %lld %lld "
+               "%lld %*d %*d %*d %*d %" SCNu64 " %*u %lld",
+               &st->state, &parent, &session, &ticks[0], &ticks[1], &ticks[2],
+               &ticks[3], &st->start_time, &rss) != 9)
         return false;
+    st->ticks = ticks[0] + ticks[1] + ticks[2] + ticks[3];
     st->parent = (pid_t)parent;
     st->session = (pid_t)session;
     st->rss_pages = rss;
@@ -127,6 +130,70 @@ int64_t proc_session_memory(pid_t sid)
 
     each_process(sum_one, &s);
     return s.pages * sysconf(_SC_PAGESIZE);
+}
+
+struct session_list {
+    struct proc_session *list;
+    size_t n;
+};
+
+static void add_to_session(pid_t pid, const struct proc_stat *st, void *arg)
+{
+    const struct session_list *l = arg;
+
+    (void)pid;
+    for (size_t i = 0; i < l->n; i++)
+        if (l->list[i].sid == st->session) {
+            l->list[i].memory += st->rss_pages * sysconf(_SC_PAGESIZE);
+            l->list[i].ticks += st->ticks;
+            return;
+        }
+}
+
+void proc_sessions(struct proc_session *list, size_t n)
+{
+    struct session_list l = {list, n};
+
+    for (size_t i = 0; i < n; i++)
+        list[i].memory = list[i].ticks = 0;
+    each_process(add_to_session, &l);
+}
+
+/* The number of a line "Name:  123 kB", as bytes; 0 when it is not there. */
+static int64_t kilobytes(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+
+    return at ? strtoll(at + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+static void share_one(pid_t pid, const struct proc_stat *st, void *arg)
+{
+    struct session_sum *s = arg;
+    char path[64], text[2048];
+
+    if (st->session != s->sid)
+        return;
+    snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+    if (read_file(path, text, sizeof(text)) > 0)
+        s->pages += kilobytes(text, "\nPss:"); /* bytes, here */
+}
+
+int64_t proc_session_share(pid_t sid)
+{
+    struct session_sum s = {.sid = sid};
+
+    each_process(share_one, &s);
+    return s.pages;
+}
+
+int64_t proc_memory_available(void)
+{
+    char text[4096];
+
+    if (read_file("/proc/meminfo", text, sizeof(text)) <= 0)
+        return INT64_MAX;
+    return kilobytes(text, "\nMemAvailable:");
 }
 
 int64_t proc_memory(pid_t pid)

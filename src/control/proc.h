@@ -25,6 +25,23 @@ pid_t proc_parent(pid_t pid);
 /* Resident bytes of every process of the session `sid`. */
 int64_t proc_session_memory(pid_t sid);
 
+/* What the processes of a session use. */
+struct proc_session {
+    pid_t sid;
+    int64_t memory; /* resident bytes; shared pages count for each */
+    int64_t ticks;  /* processor time so far, in clock ticks */
+};
+
+/* Fill in memory and ticks of `n` sessions, in one walk over /proc. */
+void proc_sessions(struct proc_session *list, size_t n);
+
+/* Bytes of a session, shared pages divided among those who share them: dearer
+ * to find out than proc_session_memory(). */
+int64_t proc_session_share(pid_t sid);
+
+/* Bytes that new processes may still have, as the kernel estimates. */
+int64_t proc_memory_available(void);
+
 /* Resident bytes of one process. */
 int64_t proc_memory(pid_t pid);
 

@@ -169,9 +169,10 @@ static void on_child_exit(struct child *c, int status)
             p->init->stopped(p);
         return;
     }
-    if (p->state != PROCESS_STARTING || !*p->why)
+    if (!p->ended_by_us)
         snprintf(p->why, sizeof(p->why), "%s%s", exit_text(&a, status),
                  p->state == PROCESS_STARTING ? " before it listened" : "");
+    p->ended_by_us = false;
     arena_release(&a);
     process_retry(p);
 }
@@ -207,6 +208,16 @@ static void process_give_up(struct process *p, const char *why)
 {
     snprintf(p->why, sizeof(p->why), "%s within %lld s", why,
              (long long)(start_limit(p) / CLOCK_SEC));
+    p->ended_by_us = true;
+    child_signal_all(&p->child, SIGKILL);
+}
+
+void process_fail(struct process *p, const char *why)
+{
+    if (!child_alive(&p->child) || p->state == PROCESS_STOPPING)
+        return;
+    snprintf(p->why, sizeof(p->why), "%s", why);
+    p->ended_by_us = true;
     child_signal_all(&p->child, SIGKILL);
 }
 
@@ -279,6 +290,7 @@ static bool process_adopt(struct ctx *ctx, struct process *p)
         log_info(ctx, "process.replace", "name", p->name, "why",
                  "it was started with another configuration");
         snprintf(p->why, sizeof(p->why), "its configuration has changed");
+        p->ended_by_us = true;
         p->state = PROCESS_STARTING;
         child_signal_all(&p->child, SIGKILL);
         return true;

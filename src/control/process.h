@@ -74,9 +74,10 @@ struct process {
     int port;      /* kept over restarts; 0: none */
     int64_t since; /* clock_wall() of the last start */
     int restarts;
-    bool adopted;  /* found running */
-    char why[512]; /* it ended last, in words; "" */
-    bool refused;  /* what it would be started with is wrong; why tells */
+    bool adopted;     /* found running */
+    bool ended_by_us; /* killed for what `why` says */
+    char why[512];    /* it ended last, in words; "" */
+    bool refused;     /* what it would be started with is wrong; why tells */
     char probe_unix[108];
     int probe_port;
     int64_t started; /* clock_mono() */
@@ -107,6 +108,10 @@ void process_refuse(struct process *p, const char *why);
 /* What init->health found out.  `why` is NULL when it works, "" when it is to
  * be asked again, else the reason to end it. */
 void process_healthy(struct process *p, const char *why);
+
+/* It works, and must not go on for `why` ("refused /_ah/start", "uses too much
+ * memory"): it is killed, and started again after what the throttle says. */
+void process_fail(struct process *p, const char *why);
 
 /* Microseconds it may still take to start. */
 int64_t process_start_left(const struct process *p);

@@ -42,9 +42,18 @@ static void retire_end(struct retiring *r)
     uv_close((uv_handle_t *)&r->timer, retiring_closed);
 }
 
+/* One that a request has called for meanwhile stays, unless all go. */
+static bool all_gone(const struct version *v)
+{
+    for (size_t i = 0; i < v->n_instances; i++)
+        if (v->instances[i]->leaving || v->draining)
+            return false;
+    return true;
+}
+
 static void on_stopped(struct version *v, void *arg)
 {
-    if (v->n_instances > 0)
+    if (!all_gone(v))
         return;
     instances_watch(v, NULL, NULL);
     retire_end(arg);
@@ -93,6 +102,18 @@ void retire(struct control *ctl, struct version *v, retire_fn *fn, void *arg)
     uv_timer_init(&ctl->loop, &r->timer);
     r->timer.data = r;
     uv_timer_start(&r->timer, on_look_due, LOOK_EVERY_MS, 0);
+}
+
+static void on_former_gone(struct version *v, void *arg)
+{
+    (void)v;
+    (void)arg;
+}
+
+void retire_former(struct control *ctl, struct version *v)
+{
+    if (v->scaling.kind != SCALING_MANUAL)
+        retire(ctl, v, on_former_gone, NULL);
 }
 
 /* ---- bury ---- */

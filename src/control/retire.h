@@ -19,6 +19,12 @@ typedef void retire_fn(struct version *v, void *arg);
 void retire(struct control *ctl, struct version *v, retire_fn *fn, void *arg);
 
 /*
+ * The traffic has gone to others: its instances end.  It keeps its place, and
+ * a request for it starts one again.  Manual scaling keeps its instances.
+ */
+void retire_former(struct control *ctl, struct version *v);
+
+/*
  * What is left when a version leaves the model: its folder, its logs of
  * builds, its archive in the store unless another version has the same.  Frees
  * it.

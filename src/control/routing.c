@@ -7,7 +7,7 @@
  *
  * A round, as a list:
  *
- *     write  -> check -> replace -> reload -> confirm      haproxy
+ *     write  -> check -> replace -> reload -> confirm -> servers  haproxy
  *     write  -> check -> replace -> reload -> confirm      nginx
  *
  * A program whose file has not changed is left alone.
@@ -19,6 +19,7 @@
 #include "control/haproxy_ask.h"
 #include "control/job.h"
 #include "control/proc.h"
+#include "control/servers.h"
 
 #include <signal.h>
 #include <sodium.h>
@@ -88,6 +89,8 @@ static const struct side sides[] = {
 
 const char *routing_backend(struct arena *a, const struct version *v)
 {
+    if (v->backend)
+        return v->backend;
     return arena_printf(a, "%s:%s:%s:%s", v->service->app->id, v->service->id,
                         v->id, v->deployment);
 }
@@ -224,6 +227,35 @@ static void side_done(struct routing *r)
     arena_release(&a);
 }
 
+/*
+ * haproxy has the backends; its servers come next, those of this moment.
+ * That they cannot be set is not the end of the round: servers.c goes on.
+ */
+static void on_followed(struct ctx *ctx, int rc, void *arg)
+{
+    struct routing *r = arg;
+
+    (void)ctx;
+    (void)rc;
+    if (r->ctl->stopping)
+        round_refuse(r);
+    else
+        side_done(r);
+}
+
+static void side_confirmed(struct routing *r)
+{
+    const struct model *m = &r->ctl->model;
+
+    if (r->side != &sides[0]) {
+        side_done(r);
+        return;
+    }
+    for (struct version *v = model_next(m, NULL); v; v = model_next(m, v))
+        v->routed = v->drawn;
+    servers_follow(r->ctl, on_followed, r);
+}
+
 /* ---- confirm: does the running program answer with the new file? ---- */
 
 static void confirm_due(uv_timer_t *t)
@@ -241,7 +273,7 @@ static void confirmed(struct routing *r, struct bytes generation)
     if (r->ctl->stopping) {
         round_refuse(r);
     } else if (bytes_eq_str(generation, r->generation)) {
-        side_done(r);
+        side_confirmed(r);
     } else if (clock_mono() > r->give_up) {
         round_fail(r, ERR_UNAVAILABLE, r->side->name,
                    "does not answer with its new configuration; its log may "
@@ -386,6 +418,30 @@ static void generation_of(struct routing *r, const struct buf *text)
     r->generation[ROUTING_GENERATION] = '\0';
 }
 
+/* Whether the file is of this generation: what else it says may differ. */
+static bool same_generation(const struct routing *r, struct bytes old)
+{
+    const char *mark = r->side->generation;
+    const char *at = old.n ? memmem(old.p, old.n, mark, strlen(mark)) : NULL;
+
+    return at &&
+           (size_t)(at - (const char *)old.p) + strlen(mark) +
+                   ROUTING_GENERATION <=
+               old.n &&
+           memcmp(at + strlen(mark), r->generation, ROUTING_GENERATION) == 0;
+}
+
+static void draw(struct routing *r, struct buf *text)
+{
+    const struct model *m = &r->ctl->model;
+
+    r->side->generate(r->ctl, text);
+    if (r->side == &sides[0])
+        for (struct version *v = model_next(m, NULL); v; v = model_next(m, v))
+            v->drawn = true;
+    generation_of(r, text);
+}
+
 static void side_begin(struct routing *r, const struct side *side)
 {
     struct arena a = ARENA_INIT;
@@ -397,12 +453,17 @@ static void side_begin(struct routing *r, const struct side *side)
 
     r->side = side;
     ctx_init(&ctx, &a);
-    side->generate(r->ctl, &text);
-    generation_of(r, &text);
+    draw(r, &text);
     file = control_path(r->ctl, &a, side->file);
     rc = files_read(&ctx, file, CONF_MAX, &old);
-    if (rc == 0 && bytes_eq(old, buf_view(&text))) {
-        side_load(r, false);
+    if (rc == 0 && same_generation(r, old)) {
+        rc = bytes_eq(old, buf_view(&text))
+                 ? 0
+                 : files_replace(&ctx, file, buf_view(&text), 0600);
+        if (rc == 0)
+            side_load(r, false);
+        else
+            round_end(r, &ctx, rc);
     } else {
         file = arena_printf(&a, "%s.check", file);
         rc = files_replace(&ctx, file, buf_view(&text), 0600);

@@ -24,6 +24,16 @@
 #define ROUTING_BACKEND_HEADER "X-Appscale-Backend"
 #define ROUTING_SERVER_BACKEND "appscale-server"
 
+/* Names the index of an instance that must get the request if it is there. */
+#define ROUTING_INSTANCE_HEADER "X-Appscale-Instance"
+
+/* On the answers that haproxy makes itself: unavailable, timeout, cut. */
+#define ROUTING_ERROR_HEADER "X-Appscale-Error"
+
+/* How long a request to basic or manual scaling may take, and a task or a cron
+ * job (hosting.md, 4: 24 hours). */
+enum { ROUTING_LONG_SECONDS = 86400 };
+
 /* Bytes of an X-Appscale-Run (haproxy_conf.c, the frontend `platform`). */
 enum { ROUTING_RUN_MAX = 80 };
 
@@ -58,8 +68,9 @@ void routing_generation(const struct buf *text,
                         char out[ROUTING_GENERATION + 1]);
 
 /*
- * Append the text of haproxy.cfg: a pure function of the model and the
- * settings, so that equal bytes mean that nothing has to be loaded.
+ * Append the text of haproxy.cfg.  Its generation is a pure function of the
+ * model and the settings; the servers, which are the instances of the moment,
+ * are not part of it.
  */
 void haproxy_conf(const struct control *ctl, struct buf *out);
 

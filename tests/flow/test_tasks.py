@@ -188,22 +188,9 @@ def test_targets_name_services_and_versions(app):
                     '/d': 'demo/one', '/e': 'demo/one'}
 
 
-def test_a_version_that_does_not_run_gets_its_tasks_later(app):
+def test_a_version_without_traffic_gets_the_tasks_that_name_it(app):
     app.deploy('two', query='?promote=false')
-    name = app.add(b'/x', header=[{'key': b'Host',
-                                   'value': b'two.demo.localhost'}])
-    end = time.monotonic() + 30 * paths.SLOWNESS
-    while True:
-        task = app.call('FetchTask', queue_name=b'default',
-                        task_name=name.encode()).task.task[0]
-        if task.retry_count:
-            break
-        assert time.monotonic() < end
-    assert task.execution_count == 0 and task.runlog.response_code == 503
-    assert app.seen() == []
-    app.machine.finish(app.machine.api(
-        'PATCH', '/v1/apps/demo/services/default?updateMask=split',
-        {'split': {'allocations': {'two': 1}}})[1])
+    app.add(b'/x', header=[{'key': b'Host', 'value': b'two.demo.localhost'}])
     assert app.wait(1)[0]['version'] == 'demo/two'
 
 

@@ -273,7 +273,7 @@ static bool has(const struct buf *b, const char *text)
 static void generated_files_depend_on_the_model_alone(void **state)
 {
     struct control ctl = {.root = "/root/dir"};
-    struct process process = {.port = 20007};
+    struct process process = {.port = 20007, .state = PROCESS_READY};
     struct instance in = {.index = 0, .process = &process};
     struct instance *list[] = {&in};
     struct buf one = BUF_IN(&arena), two = BUF_IN(&arena);
