@@ -15,6 +15,7 @@
 #include "service/datastore/index_file.h"
 #include "service/memcache/memcache.h"
 #include "service/platform/platform.h"
+#include "service/system/system.h"
 #include "service/taskqueue/taskqueue.h"
 #include "service/user/users.h"
 #include "storage/storage.h"
@@ -45,6 +46,7 @@ struct options {
     const char *queue_yaml;
     const char *app_url;
     const char *edge;
+    const char *platform;
     const char *controller;
     const char *rabbitmq;
     const char *rabbitmq_password;
@@ -94,6 +96,8 @@ static const struct option_row {
      "the emulator's app: push tasks are sent there; without it they wait"},
     {"edge", OPT_TEXT, O(edge), "PATH",
      "haproxy's socket for push tasks; without it they wait"},
+    {"platform", OPT_TEXT, O(platform), "PATH",
+     "haproxy's socket for background requests"},
     {"controller", OPT_TEXT, O(controller), "PATH",
      "the controller's socket; without it apps change no instances"},
     {"rabbitmq", OPT_TEXT, O(rabbitmq), "ADDR:PORT",
@@ -292,6 +296,15 @@ static void open_taskqueue(struct server *s)
                                 read_file(s, "queue-yaml", s->o.queue_yaml)));
 }
 
+static void open_system(struct server *s)
+{
+    const struct system_options o = {.platform = s->o.platform,
+                                     .app_url = s->o.app_url,
+                                     .domain = s->o.domain};
+
+    must(s, system_open(&s->ctx, &o, &s->env.system));
+}
+
 static void open_services(struct server *s)
 {
     const struct storage_options so = {
@@ -309,6 +322,7 @@ static void open_services(struct server *s)
                           &s->env.platform));
     open_taskqueue(s);
     must(s, users_open(&s->ctx, s->env.storage, &s->env.users));
+    open_system(s);
     if (s->o.memcached)
         must(s, memcache_open(&s->ctx, s->o.memcached, &s->env.memcache));
 }
@@ -317,6 +331,7 @@ static void close_services(struct server *s)
 {
     taskqueue_stop(s->env.taskqueue);
     taskqueue_close(s->env.taskqueue);
+    system_close(s->env.system);
     memcache_close(s->env.memcache);
     users_close(s->env.users);
     platform_close(s->env.platform);
@@ -512,6 +527,7 @@ int main(int argc, char **argv)
 
     sigwait(&signals, &got);
     log_info(NULL, "server.stopping", "signal", strsignal(got));
+    system_stop(s.env.system);
     unlisten_all(&s);
     rpc_stop(s.rpc);
     close_services(&s);

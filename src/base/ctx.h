@@ -21,6 +21,7 @@ struct ctx {
     struct bytes request_id; /* for the log; or empty */
     struct bytes service;    /* the caller's service and version; or empty */
     struct bytes version;
+    struct bytes peer;       /* who is at the other end, "127.0.0.1:4711" */
     bool may_wait;           /* false on a network loop: do not block */
     struct service_env *env; /* what services stand on (service/env.h) */
     void *wire_arena;        /* wire/'s view of the arena, made on demand */

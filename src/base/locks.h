@@ -28,6 +28,7 @@
     LOCK(TASKQUEUE_STORE, "what the dispatcher wants of the store")            \
     LOCK(TASKQUEUE_BROKER,                                                     \
          "notes between the dispatcher and RabbitMQ's links")                  \
+    LOCK(SYSTEM, "background requests, and the figures of instances")          \
     LOCK(MEMCACHE_POOL, "idle connections to memcached")                       \
     LOCK(USER_LOCKOUT, "the counters of failed sign-ins")                      \
     LOCK(STORAGE_TRACE, "the figures of a traced store")                       \

@@ -10,6 +10,7 @@
 #include "service/memcache/memcache.h"
 #include "service/modules/modules.h"
 #include "service/platform/platform.h"
+#include "service/system/system.h"
 #include "service/taskqueue/admin.h"
 #include "service/taskqueue/rest.h"
 #include "service/taskqueue/taskqueue.h"
@@ -222,6 +223,23 @@ static const struct rpc_service modules = {
     .methods = modules_methods,
 };
 
+/* ---- system ---- */
+
+static const struct rpc_method system_methods[] = {
+    RPC_TYPED("StartBackgroundRequest", system_start_background,
+              system_StartBackgroundRequestRequest,
+              system_StartBackgroundRequestResponse, RPC_POOL | RPC_READ_ONLY),
+    RPC_TYPED("GetSystemStats", system_stats, system_GetSystemStatsRequest,
+              system_GetSystemStatsResponse, RPC_POOL | RPC_READ_ONLY),
+    {0},
+};
+
+static const struct rpc_service system_service = {
+    .name = "system",
+    .errors = system_errors,
+    .methods = system_methods,
+};
+
 /* ---- taskqueue ---- */
 
 #define TASKQUEUE(name_, fn_)                                                  \
@@ -258,8 +276,9 @@ static const struct rpc_service taskqueue = {
 /* ---- all of them ---- */
 
 const struct rpc_service *const rpc_services[] = {
-    &appscale,   &datastore, &memcache, &user,      &app_identity,
-    &capability, &modules,   &platform, &taskqueue, NULL,
+    &appscale,     &datastore,      &memcache, &user,
+    &app_identity, &capability,     &modules,  &platform,
+    &taskqueue,    &system_service, NULL,
 };
 
 const struct http_route *const rpc_routes[] = {

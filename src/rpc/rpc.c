@@ -323,6 +323,7 @@ static void rpc_receive(struct rpc *rpc, struct http_exchange *x)
     call->x = x;
     ctx_init(&call->ctx, &x->arena);
     call->ctx.env = rpc->o.env;
+    call->ctx.peer = x->req.peer;
     call->ctx.may_wait = false;
     rc = rpc_prepare(call);
     if (rc < 0)

@@ -15,6 +15,7 @@ struct users;
 struct platform;
 struct taskqueue;
 struct index_file;
+struct system;
 
 /*
  * How a service spells our codes on the wire: rows of enum err_code and the
@@ -33,6 +34,7 @@ struct service_env {
     struct users *users;       /* accounts and sessions */
     struct platform *platform; /* apps, versions, settings: service/platform */
     struct taskqueue *taskqueue; /* queues, tasks, their dispatcher */
+    struct system *system;       /* background requests, figures */
     const char *domain;          /* "localhost", "apps.example.com" */
     const char *controller;      /* the socket of its Admin API */
     bool emulator;               /* any ticket is accepted */

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/appengine/v2"
 	"google.golang.org/appengine/v2/capability"
 	"google.golang.org/appengine/v2/memcache"
+	"google.golang.org/appengine/v2/module"
 	"google.golang.org/appengine/v2/user"
 )
 
@@ -184,6 +185,54 @@ func TestIdentity(t *testing.T) {
 		}
 		if !capability.Enabled(ctx, "datastore_v3", "*") {
 			t.Error("the datastore is not enabled")
+		}
+	})
+}
+
+func TestTheAppsModulesAreNamed(t *testing.T) {
+	if referenceOnly(t) {
+		return
+	}
+	inRequest(t, func(ctx context.Context) {
+		names, err := module.List(ctx)
+		must(t, err)
+		if len(names) != 1 || names[0] != "default" {
+			t.Errorf("modules: %q", names)
+		}
+		version, err := module.DefaultVersion(ctx, "default")
+		must(t, err)
+		versions, err := module.Versions(ctx, "default")
+		must(t, err)
+		if len(versions) != 1 || versions[0] != version {
+			t.Errorf("versions: %q, the default is %q", versions, version)
+		}
+		host, err := appengine.ModuleHostname(ctx, "default", version, "")
+		must(t, err)
+		if !strings.HasPrefix(host, version+".default.") {
+			t.Errorf("host: %q", host)
+		}
+	})
+}
+
+func TestInstancesOfOneThatScalesByItselfStay(t *testing.T) {
+	if referenceOnly(t) {
+		return
+	}
+	inRequest(t, func(ctx context.Context) {
+		version, err := module.DefaultVersion(ctx, "default")
+		must(t, err)
+		if _, err := module.NumInstances(ctx, "default", version); err == nil {
+			t.Error("its instances were counted")
+		}
+		for label, err := range map[string]error{
+			"set":     module.SetNumInstances(ctx, "default", version, 2),
+			"start":   module.Start(ctx, "default", version),
+			"stop":    module.Stop(ctx, "default", version),
+			"nothing": module.Stop(ctx, "nothing", "v"),
+		} {
+			if err == nil || !strings.Contains(err.Error(), "INVALID_VERSION") {
+				t.Errorf("%s: %v", label, err)
+			}
 		}
 	})
 }
