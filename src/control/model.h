@@ -96,9 +96,9 @@ struct version {
     struct scaler_memory scaler;
     int64_t looked, queued_since; /* clock_mono(); 0: not yet, nothing waits */
     int queued;                   /* requests that wait for an instance */
-    int64_t total, answered;      /* requests so far, and since the last look */
+    int64_t ended, answered;      /* requests so far, and since the last look */
     bool started;                 /* it had an instance; scaling goes on */
-    char scale_why[160];
+    char scale_why[200];
     instances_fn *watch; /* told of every change; or NULL */
     void *watch_arg;
     struct retiring *retiring; /* its instances are being ended (retire.h) */

@@ -98,14 +98,19 @@ static bool has_ready(const struct version *v)
 static void take_row(struct version *v, const struct haproxy_stat *st,
                      int64_t now)
 {
+    int64_t ended;
+
     if (!bytes_eq_str(st->server, "BACKEND")) {
         v->queued += st->queued;
         take_server(v, st, now);
         return;
     }
     v->queued += has_ready(v) ? st->queued : st->running;
-    v->answered = st->total - v->total;
-    v->total = st->total;
+    /* It counts those that came; less those that are there: that ended. */
+    ended = st->total - st->running;
+    if (ended > v->ended) /* it began anew, else */
+        v->answered += ended - v->ended;
+    v->ended = ended;
 }
 
 static void take_stat(struct scale *s, struct bytes answer, int64_t now)
@@ -230,6 +235,7 @@ static struct scaler_look look_of(struct version *v, struct arena *a,
                                 .traffic = model_share(v) > 0,
                                 .queued = v->queued,
                                 .queued_for = queue_age(v, now),
+                                .served = v->answered,
                                 .instances = list,
                                 .n_instances = n};
 }
@@ -337,6 +343,7 @@ static void look(struct control *ctl, struct version *v, int64_t now)
         return;
     seen = look_of(v, &a, now);
     v->looked = now;
+    v->answered = 0;
     if (!v->stopped && !v->draining && !v->retiring && v->prepared &&
         v->started) {
         d = scaler_decide(&s, &v->scaler, &seen);

@@ -57,7 +57,7 @@ struct scaler_instance {
     int index;
     bool ready;   /* it answers; else it is being started */
     int requests; /* in its hands */
-    int64_t idle; /* microseconds since it had one; 0 with one */
+    int64_t idle; /* microseconds since it had one, or was ready; 0 with one */
     double cpu;   /* used since the last look, of what its class may use */
 };
 
@@ -66,26 +66,51 @@ struct scaler_look {
     bool traffic;       /* has a share of its service's traffic */
     int queued;         /* requests that wait for an instance */
     int64_t queued_for; /* microseconds the oldest of them has waited */
+    int64_t served;     /* requests that ended since the last look */
     const struct scaler_instance *instances; /* those that are not leaving */
     size_t n_instances;
 };
 
-/* What is remembered between looks; zeroed at first. */
+/* The largest number in each slice of a stretch of time that ends now. */
+enum { SCALER_SLICES = 60 };
+
+struct scaler_peaks {
+    int64_t at[SCALER_SLICES]; /* when the slice was added to last */
+    int most[SCALER_SLICES];
+};
+
+/* What is remembered between looks; zeroed at first.  scaler.c's own. */
 struct scaler_memory {
-    int64_t peak_at[60]; /* the busiest moment of each past second: when... */
-    int peak[60];        /* ...and how many requests ran or waited */
-    int64_t stopped;     /* clock_mono() of the last instance stopped */
+    bool begun;
+    int64_t seen;    /* the last look, */
+    int present;     /* requests it saw, running or waiting */
+    int have, ready; /* and instances */
+    int64_t grown;   /* when one more was ready, last */
+    int64_t freed;   /* when a request had ended, last */
+    int64_t stopped; /* when one was stopped, last */
+    double running;  /* averages of some seconds: requests in hand, */
+    double arriving; /* new ones per second, */
+    double cpu;      /* and instances' worth of cpu */
+    double work;     /* of the last minute: seconds spent by requests, */
+    double ended;    /* and requests ended; the quotient is `took` */
+    double took;     /* seconds one takes; 0: not known yet */
+    struct scaler_peaks minute;  /* instances needed in the last minute */
+    struct scaler_peaks timeout; /* and in the last idle_timeout */
 };
 
 struct scaler_decision {
-    int start;       /* so many more */
-    int stop;        /* the index of one to drain and end; -1: none */
-    const char *why; /* in words, for status and log; "" while nothing is */
+    int start;     /* so many more */
+    int stop;      /* the index of one to drain and end; -1: none */
+    int wanted;    /* instances the load asks for, were there no maximum */
+    char why[120]; /* in words, for status and log; "" while nothing is */
 };
 
 /*
  * Look and decide.  `start` and `stop` are never both set; the one to stop is
- * an idle one whenever there is one.
+ * an idle one whenever there is one.  One that is not idle is named when there
+ * are more than `max`, or when fewer have been enough for all of idle_timeout
+ * and none is ever idle because the load is spread evenly: take it from the
+ * balancer and let it finish what it has.
  */
 struct scaler_decision scaler_decide(const struct scaling *s,
                                      struct scaler_memory *m,
