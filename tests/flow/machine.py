@@ -23,7 +23,7 @@ class Failed(Exception):
     """An operation that ended with an error; carries its message."""
 
 
-class _Socket(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__('controller', timeout=120 * paths.SLOWNESS)
         self._path = path
@@ -99,7 +99,7 @@ class Machine:
     # ---- the Admin API ----
 
     def api(self, method, path, body=None):
-        conn = _Socket(os.path.join(self.root, 'run', 'controller.sock'))
+        conn = UnixConnection(os.path.join(self.root, 'run', 'controller.sock'))
         if isinstance(body, dict):
             body = json.dumps(body)
         conn.request(method, path, body)
@@ -165,6 +165,12 @@ class Machine:
             f'http://127.0.0.1:{self.settings["http_port"]}{path}',
             headers={'Host': host, **kwargs.pop('headers', {})},
             timeout=30 * paths.SLOWNESS, allow_redirects=False, **kwargs)
+
+    def post(self, path, host='demo.localhost', **kwargs):
+        return requests.post(
+            f'http://127.0.0.1:{self.settings["http_port"]}{path}',
+            headers={'Host': host}, timeout=60 * paths.SLOWNESS,
+            allow_redirects=False, **kwargs)
 
     def sign_in(self, host, email, password):
         """The session cookie, "appscale_session=..."."""
