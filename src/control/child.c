@@ -104,6 +104,23 @@ static int spawn_error(struct ctx *ctx, const struct child_spec *spec, int why)
                    "cannot start %s: %s", spec->argv[0], strerror(why));
 }
 
+/*
+ * Moved out of the way first: one of them may stand where another one has to
+ * go.  A descriptor put on itself would keep its close-on-exec.
+ */
+static void add_fds(posix_spawn_file_actions_t *fa,
+                    const struct child_spec *spec)
+{
+    enum { FIRST = 3, ASIDE = 200 };
+
+    for (size_t i = 0; i < spec->n_fds; i++)
+        posix_spawn_file_actions_adddup2(fa, spec->fds[i], ASIDE + (int)i);
+    for (size_t i = 0; i < spec->n_fds; i++) {
+        posix_spawn_file_actions_adddup2(fa, ASIDE + (int)i, FIRST + (int)i);
+        posix_spawn_file_actions_addclose(fa, ASIDE + (int)i);
+    }
+}
+
 int child_spawn(struct ctx *ctx, uv_loop_t *loop, struct child *c,
                 const struct child_spec *spec)
 {
@@ -119,6 +136,7 @@ int child_spawn(struct ctx *ctx, uv_loop_t *loop, struct child *c,
     posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&fa, log, 1);
     posix_spawn_file_actions_adddup2(&fa, log, 2);
+    add_fds(&fa, spec);
     if (spec->dir)
         posix_spawn_file_actions_addchdir_np(&fa, spec->dir);
     why = posix_spawn(&c->pid, spec->argv[0], &fa, &at,

@@ -37,6 +37,8 @@ struct child_spec {
     const char *const *env;  /* NAME=VALUE; NULL-terminated */
     const char *dir;         /* NULL: stays where the controller is */
     const char *log;         /* stdout and stderr are appended to it */
+    const int *fds;          /* descriptors it gets as 3, 4, ... */
+    size_t n_fds;
 };
 
 /* Start it.  ERR_NOT_FOUND (no such program), ERR_IO, ERR_EXHAUSTED, ... with

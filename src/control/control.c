@@ -254,8 +254,25 @@ static bool was_running(const struct control *ctl, const char *name)
     return r && r->start_time && proc_start_time(r->pid) == r->start_time;
 }
 
+static void name_listeners(struct control *ctl)
+{
+    static const char *const sockets[HAPROXY_LISTENERS] = {
+        [HAPROXY_EDGE] = "run/haproxy.sock",
+        [HAPROXY_PLATFORM] = "run/haproxy.platform.sock",
+        [HAPROXY_TASKS] = ROUTING_TASKS_SOCKET};
+
+    for (int i = 0; i < HAPROXY_LISTENERS; i++)
+        ctl->haproxy_listen[i] = (struct listener){
+            .path = control_path(ctl, &ctl->arena, sockets[i]), .fd = -1};
+    ctl->nginx_listen[0] =
+        (struct listener){.address = ctl->settings.http_address,
+                          .port = (int)ctl->settings.http_port,
+                          .fd = -1};
+}
+
 static void start_parts(struct control *ctl)
 {
+    name_listeners(ctl);
     ctl->memcached = process_new(ctl, &part_memcached, "memcached", NULL);
     if (settings_rabbitmq(&ctl->settings))
         ctl->rabbitmq = process_new(ctl, &part_rabbitmq, "rabbitmq", NULL);

@@ -8,6 +8,7 @@
 
 #include "config/settings.h"
 #include "control/control.h"
+#include "control/listener.h"
 #include "control/model.h"
 #include "control/process.h"
 #include "net/http_client.h"
@@ -19,6 +20,14 @@ struct routing;
 struct scale;
 struct servers;
 struct operation;
+
+/* haproxy's frontends, in the order of their descriptors. */
+enum haproxy_listener {
+    HAPROXY_EDGE,
+    HAPROXY_PLATFORM,
+    HAPROXY_TASKS,
+    HAPROXY_LISTENERS,
+};
 
 struct control {
     uv_loop_t loop;
@@ -32,8 +41,10 @@ struct control {
     struct process *processes; /* in the order they are started */
     struct process *server, *memcached, *haproxy, *nginx;
     struct process *rabbitmq; /* NULL without task_broker: rabbitmq */
-    struct state found;       /* what the controller before us left... */
-    bool *claimed;            /* ...and which of it is ours again */
+    /* What they listen on; haproxy's are HAPROXY_EDGE and so on. */
+    struct listener haproxy_listen[HAPROXY_LISTENERS], nginx_listen[1];
+    struct state found; /* what the controller before us left... */
+    bool *claimed;      /* ...and which of it is ours again */
 
     struct model model;
     bool loaded; /* the model is what the store holds */

@@ -1,7 +1,8 @@
 /*
  * haproxy_conf - DIR/run/haproxy.cfg.
  *
- * Three frontends on sockets of the runtime folder, one backend per deployment.
+ * Three frontends, on sockets that the controller opened (listener.h), one
+ * backend per deployment.
  * What nginx passes comes in at `edge`, which removes every header the platform
  * alone may set; what the platform itself sends (cron) comes in at `platform`,
  * and push tasks at `tasks`, which keep them.  A backend sets its own.
@@ -149,16 +150,14 @@ static void add_variables(struct buf *out)
  */
 static void add_frontend(const struct control *ctl, struct buf *out)
 {
-    struct arena a = ARENA_INIT;
-
     buf_printf(out,
                "frontend edge\n"
-               "    bind unix@%s mode 600\n"
+               "    bind fd@%d\n"
                "    http-request del-header X-Appengine- -m beg\n"
                "    http-request del-header X-Google- -m beg\n"
                "    http-request del-header X_Appengine -m beg\n"
                "    http-request set-var(txn.again) bool(true) if METH_GET\n",
-               control_path(ctl, &a, "run/haproxy.sock"));
+               LISTENER_FIRST_FD + HAPROXY_EDGE);
     add_variables(out);
     for (size_t i = 0; i < sizeof(user_headers) / sizeof(user_headers[0]); i++)
         buf_printf(out,
@@ -172,7 +171,6 @@ static void add_frontend(const struct control *ctl, struct buf *out)
                      "    http-request set-header X-Appengine-Citylatlong "
                      "0.000000,0.000000\n");
     add_trace(out);
-    arena_release(&a);
 }
 
 /*
@@ -185,11 +183,9 @@ static void add_frontend(const struct control *ctl, struct buf *out)
  */
 static void add_platform_frontend(const struct control *ctl, struct buf *out)
 {
-    struct arena a = ARENA_INIT;
-
     buf_printf(out,
                "frontend platform\n"
-               "    bind unix@%s mode 600\n"
+               "    bind fd@%d\n"
                "    timeout client 86400s\n"
                "    stick-table type string len %d size 20k expire 25h "
                "store http_req_cnt,gpt0\n"
@@ -203,12 +199,10 @@ static void add_platform_frontend(const struct control *ctl, struct buf *out)
                "    http-response set-header X-Appscale-Answered yes\n"
                "    http-request set-var(txn.timeout) "
                "req.hdr(X-Appscale-Timeout)\n",
-               control_path(ctl, &a, "run/haproxy.platform.sock"),
-               ROUTING_RUN_MAX);
+               LISTENER_FIRST_FD + HAPROXY_PLATFORM, ROUTING_RUN_MAX);
     add_variables(out);
     add_common(out);
     add_trace(out);
-    arena_release(&a);
 }
 
 /* ---- push tasks ---- */
@@ -273,11 +267,9 @@ static void add_task_backends(const struct control *ctl, const struct app *app,
  */
 static void add_tasks_frontend(const struct control *ctl, struct buf *out)
 {
-    struct arena a = ARENA_INIT;
-
     buf_printf(out,
                "frontend tasks\n"
-               "    bind unix@%s mode 600\n"
+               "    bind fd@%d\n"
                "    timeout client 86400s\n"
                "    http-request set-var(txn.app) req.hdr(X-Appscale-App)\n"
                "    http-request set-var(txn.host) "
@@ -292,13 +284,12 @@ static void add_tasks_frontend(const struct control *ctl, struct buf *out)
                "    http-request set-header Traceparent "
                "\"00-%%[var(txn.request)]-%%[var(txn.span),hex,lower]-01\"\n"
                "    http-request del-header X-Appscale- -m beg\n",
-               control_path(ctl, &a, ROUTING_TASKS_SOCKET));
+               LISTENER_FIRST_FD + HAPROXY_TASKS);
     for (struct app *app = ctl->model.apps; app; app = app->next)
         add_task_refusals(ctl, app, out);
     for (struct app *app = ctl->model.apps; app; app = app->next)
         add_task_backends(ctl, app, out);
     buf_add_str(out, "\n");
-    arena_release(&a);
 }
 
 static void add_server_backend(const struct control *ctl, struct buf *out)

@@ -124,7 +124,9 @@ static int haproxy_setup(struct ctx *ctx, struct process *p,
         return rc;
     s->argv = WORDS(ctx->arena, program, "-W", "-q", "-f",
                     control_path(p->ctl, ctx->arena, "run/haproxy.cfg"));
-    s->probe_unix = control_path(p->ctl, ctx->arena, "run/haproxy.sock");
+    s->probe_unix = control_path(p->ctl, ctx->arena, "run/haproxy.admin.sock");
+    s->listen = p->ctl->haproxy_listen;
+    s->n_listen = HAPROXY_LISTENERS;
     return 0;
 }
 
@@ -136,11 +138,16 @@ static int nginx_setup(struct ctx *ctx, struct process *p,
 
     if (rc)
         return rc;
-    s->stale = control_path(p->ctl, ctx->arena, "run/nginx.sock");
+    s->stale = s->probe_unix =
+        control_path(p->ctl, ctx->arena, "run/nginx.sock");
     s->argv = WORDS(ctx->arena, program, "-p",
                     control_path(p->ctl, ctx->arena, "run"), "-e", "stderr",
                     "-c", control_path(p->ctl, ctx->arena, "run/nginx.conf"));
-    s->probe_port = (int)p->ctl->settings.http_port;
+    /* nginx takes sockets over by this variable, as at its own upgrades. */
+    s->env =
+        control_env(p->ctl, ctx->arena, p->name, WORDS(ctx->arena, "NGINX=3;"));
+    s->listen = p->ctl->nginx_listen;
+    s->n_listen = 1;
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "control/control_int.h"
+#include "control/listener.h"
 #include "control/proc.h"
 
 #include <errno.h>
@@ -272,7 +273,8 @@ static void process_started(struct process *p)
  * The child of the controller before us, when it was started the same way.
  * One that was not is ended first: the port or the socket is the same.
  */
-static bool process_adopt(struct ctx *ctx, struct process *p)
+static bool process_adopt(struct ctx *ctx, struct process *p,
+                          const struct process_setup *s)
 {
     const struct state_record *r = state_find(&p->ctl->found, p->name);
 
@@ -296,6 +298,8 @@ static bool process_adopt(struct ctx *ctx, struct process *p)
         return true;
     }
     log_info(ctx, "process.adopted", "name", p->name, "pid", log_int(r->pid));
+    for (size_t i = 0; i < s->n_listen; i++)
+        listener_take(&s->listen[i], r->pid, LISTENER_FIRST_FD + (int)i);
     process_started(p);
     return true;
 }
@@ -318,6 +322,21 @@ static int process_setup_run(struct ctx *ctx, struct process *p,
     return 0;
 }
 
+int listeners_pass(struct ctx *ctx, struct listener *list, size_t n,
+                   struct child_spec *spec)
+{
+    int *fds = ARENA_ARRAY(ctx->arena, int, n + 1);
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        rc = listener_open(ctx, &list[i]);
+        fds[i] = list[i].fd;
+    }
+    spec->fds = fds;
+    spec->n_fds = n;
+    return rc;
+}
+
 static int spawn_child(struct ctx *ctx, struct process *p,
                        const struct process_setup *s)
 {
@@ -327,8 +346,9 @@ static int spawn_child(struct ctx *ctx, struct process *p,
 
     if (s->stale)
         unlink(s->stale);
-    rc = child_spawn(ctx, &p->ctl->loop, &p->child, &spec);
-
+    rc = listeners_pass(ctx, s->listen, s->n_listen, &spec);
+    if (rc == 0)
+        rc = child_spawn(ctx, &p->ctl->loop, &p->child, &spec);
     if (rc)
         return rc;
     errinj_crash("control.process.spawned");
@@ -350,7 +370,7 @@ static void process_spawn(struct process *p)
     if (p->throttle.started)
         p->restarts++;
     rc = process_setup_run(&ctx, p, &s);
-    if (rc == 0 && !process_adopt(&ctx, p))
+    if (rc == 0 && !process_adopt(&ctx, p, &s))
         rc = spawn_child(&ctx, p, &s);
     if (rc) {
         snprintf(p->why, sizeof(p->why), "%s", ctx_err_text(&ctx, rc));

@@ -22,6 +22,7 @@
 #include "control/throttle.h"
 
 struct control;
+struct listener;
 struct process;
 
 /* How to start it, filled by setup(); everything lives in ctx->arena. */
@@ -29,9 +30,11 @@ struct process_setup {
     const char *const *argv;
     const char *const *env; /* NULL: the controller's own */
     const char *dir;
-    const char *probe_unix; /* ready when this socket accepts... */
-    int probe_port;         /* ...or this loopback port */
-    const char *stale;      /* a socket of a dead one, in the way of a new */
+    const char *probe_unix;  /* ready when this socket accepts... */
+    int probe_port;          /* ...or this loopback port */
+    const char *stale;       /* a socket of a dead one, in the way of a new */
+    struct listener *listen; /* what it gets as descriptors 3, 4, ... */
+    size_t n_listen;
 };
 
 struct process_init {
@@ -124,6 +127,11 @@ void process_abandon(struct process *p);
 
 /* "ready", "starting", "failing", ... */
 const char *process_state_text(const struct process *p);
+
+/* Open those of the listeners that are not open yet, and give all of them to a
+ * child as descriptors 3, 4, ...  Errors as listener_open(). */
+int listeners_pass(struct ctx *ctx, struct listener *list, size_t n,
+                   struct child_spec *spec);
 
 /* Connect to it once, without waiting: whether it accepts. */
 bool process_probe(const char *unix_path, int port);

@@ -402,6 +402,13 @@ static int check_start(struct ctx *ctx, struct routing *r, const char *file)
     spec.argv =
         WORDS(ctx->arena, program, s->check[0], s->check[1], s->check[2], file);
     spec.env = control_env(r->ctl, ctx->arena, "check", NULL);
+    if (s == &sides[0]) {
+        int rc = listeners_pass(ctx, r->ctl->haproxy_listen, HAPROXY_LISTENERS,
+                                &spec);
+
+        if (rc)
+            return rc;
+    }
     return job_start(ctx, &r->ctl->loop, &spec, CHECK_LIMIT, on_checked, r,
                      NULL);
 }
