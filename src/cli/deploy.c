@@ -10,6 +10,7 @@
 #include "cli/archive.h"
 #include "cli/cron.h"
 #include "cli/datastore.h"
+#include "config/appengine_xml.h"
 #include "config/appyaml.h"
 #include "config/index_xml.h"
 #include "config/queue_xml.h"
@@ -33,8 +34,9 @@ struct deploy {
     struct cli *cli;
     struct api *api;
     struct progress progress;
-    const char *file; /* app.yaml */
+    const char *file; /* app.yaml, or a war's appengine-web.xml */
     const char *dir;
+    const char *war; /* the folder of it that holds WEB-INF, or NULL */
     struct appyaml app;
     const char *project, *version;
     struct bytes beside[8]; /* in the order of appyaml_files */
@@ -61,6 +63,9 @@ static int find_app(struct deploy *d)
             n--;
         d->dir = arena_cstr(&cli->arena, BYTES(given, n));
         d->file = arena_printf(&cli->arena, "%s/app.yaml", d->dir);
+        d->war = appengine_xml_war(&cli->arena, d->dir);
+        if (access(d->file, F_OK) < 0 && d->war)
+            d->file = arena_printf(&cli->arena, "%s/" APPENGINE_XML, d->war);
         if (access(d->file, F_OK) < 0)
             return cli_fail(cli, CLI_INVALID,
                             "write one; `runtime: python311` is enough for a "
@@ -69,8 +74,18 @@ static int find_app(struct deploy *d)
     } else {
         d->file = given;
         d->dir = dirname(arena_strdup(&cli->arena, given));
+        d->war = appengine_xml_war(&cli->arena, d->dir);
     }
     return 0;
+}
+
+static int load_app(struct deploy *d)
+{
+    size_t n = strlen(d->file), end = strlen(APPENGINE_XML);
+
+    if (n >= end && strcmp(d->file + n - end, APPENGINE_XML) == 0)
+        return appengine_xml_load(&d->cli->ctx, d->dir, &d->app);
+    return appyaml_load(&d->cli->ctx, d->file, &d->app);
 }
 
 /* A war without an index.yaml keeps its indexes in WEB-INF. */
@@ -79,9 +94,9 @@ static int read_index_xml(struct deploy *d)
     struct index_xml x;
     int rc;
 
-    if (d->beside[0].p)
+    if (d->beside[0].p || !d->war)
         return 0;
-    rc = index_xml_load_app(&d->cli->ctx, d->dir, &x);
+    rc = index_xml_load_app(&d->cli->ctx, d->war, &x);
     if (rc == 0)
         d->beside[0] = x.yaml;
     return rc == ERR_NOT_FOUND ? 0 : rc;
@@ -90,9 +105,9 @@ static int read_index_xml(struct deploy *d)
 /* And its queues, without a queue.yaml. */
 static int read_queue_xml(struct deploy *d)
 {
-    int rc = d->beside[1].p
+    int rc = d->beside[1].p || !d->war
                  ? 0
-                 : queue_xml_load_app(&d->cli->ctx, d->dir, &d->beside[1]);
+                 : queue_xml_load_app(&d->cli->ctx, d->war, &d->beside[1]);
 
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
@@ -128,10 +143,11 @@ static int read_cron(struct deploy *d)
     int rc = ERR_NOT_FOUND;
 
     for (size_t i = 0; rc == ERR_NOT_FOUND && i < 2; i++) {
-        rc = cron_read(
-            d->cli,
-            arena_printf(&d->cli->arena, "%s/%s", d->dir, places[i].path),
-            &d->cron);
+        rc = cron_read(d->cli,
+                       arena_printf(&d->cli->arena, "%s/%s",
+                                    i && d->war ? d->war : d->dir,
+                                    places[i].path),
+                       &d->cron);
         if (rc == 0)
             d->cron_file = places[i].name;
     }
@@ -205,7 +221,7 @@ static int read_files(struct deploy *d)
     if (rc < 0)
         return rc;
     cli->exit = CLI_INVALID;
-    rc = appyaml_load(&cli->ctx, d->file, &d->app);
+    rc = load_app(d);
     if (rc == 0)
         rc = read_beside(d);
     if (rc == 0)

@@ -285,6 +285,23 @@ int appyaml_parse(struct ctx *ctx, const char *file, struct bytes text,
     return rc;
 }
 
+int appyaml_from_node(struct ctx *ctx, struct config_report *report,
+                      struct config_node *app, struct appyaml *out)
+{
+    struct loader ld = {.ctx = ctx, .report = *report, .app = app};
+    int rc;
+
+    *out = (struct appyaml){0};
+    if (app)
+        config_check(&ld.report, &appyaml_schema, NULL, app);
+    if (app)
+        check_merged(&ld);
+    rc = config_report_end(ctx, &ld.report);
+    if (rc == 0)
+        fill(&ld, out);
+    return rc;
+}
+
 int appyaml_load(struct ctx *ctx, const char *path, struct appyaml *out)
 {
     struct bytes text;

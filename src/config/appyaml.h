@@ -46,6 +46,14 @@ int appyaml_load(struct ctx *ctx, const char *path, struct appyaml *out);
 int appyaml_parse(struct ctx *ctx, const char *file, struct bytes text,
                   struct appyaml *out);
 
+/*
+ * As above from the tree that another spelling of the file became
+ * (appengine_xml.h); `app` is NULL where it has no such tree.  Findings of its
+ * reading are in `report`; this is their end.
+ */
+int appyaml_from_node(struct ctx *ctx, struct config_report *report,
+                      struct config_node *app, struct appyaml *out);
+
 /* Refuse a version name that App Engine reserves; the reason, or NULL. */
 const char *appyaml_version_refused(struct arena *a, const char *version);
 

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import time
+import zipfile
 from urllib.parse import urlencode
 
 import pytest
@@ -79,6 +80,11 @@ def refused(platform, folder, *args):
     return done.stdout + done.stderr
 
 
+def line_of(path, text):
+    before, _, _ = path.read_text().partition(text)
+    return 1 + before.count('\n')
+
+
 def use_notes(platform, project):
     """The board of notes: written, shown at once, counted by a task; looks
     are counted in memcache."""
@@ -131,8 +137,7 @@ def test_go(platform):
 def test_go_names_the_line_that_does_not_compile(platform, copy):
     folder = copy('go', main_dot_go=lambda text: text.replace(
         'taskqueue.Add(ctx, task, "")', 'taskqueue.Ad(ctx, task, "")'))
-    line = 1 + (folder / 'main.go').read_text()[:(
-        folder / 'main.go').read_text().index('taskqueue.Ad(')].count('\n')
+    line = line_of(folder / 'main.go', 'taskqueue.Ad(')
     said = refused(platform, folder, '--project', 'notes-go')
     assert f'main.go, line {line}: undefined: taskqueue.Ad' in said
     assert 'Looked at' in Page(platform, 'notes-go').text  # what ran, runs
@@ -183,3 +188,94 @@ def test_go_says_what_is_wrong(build, files, reason):
     status, said, _ = build('go', files)
     assert status != 0
     assert f'\nerror: {reason}' in '\n' + said
+
+
+# ---- Java ----
+
+def test_java_from_its_source(platform):
+    """A Maven project with appengine-web.xml and no app.yaml."""
+    platform.deploy(example('java'), '--project', 'notes-java')
+    use_notes(platform, 'notes-java')
+    assert 'max-age=600' in Page(
+        platform, 'notes-java', '/static/style.css').headers['Cache-Control']
+
+
+def test_java_names_the_line_that_does_not_compile(platform, copy):
+    folder = copy('java', src__main__java__notes__Counter_dot_java=lambda
+                  text: text.replace('note.setUnindexed', 'note.setUnindex'))
+    name = 'src/main/java/notes/Counter.java'
+    line = line_of(folder / name, 'note.setUnindexProperty')
+    said = refused(platform, folder, '--project', 'notes-java')
+    assert f'{name}, line {line}: cannot find symbol' in said
+    assert 'Looked at' in Page(platform, 'notes-java').text  # what ran, runs
+
+
+MAIN_JAVA = '''
+import com.sun.net.httpserver.HttpServer;
+import java.net.InetSocketAddress;
+
+public class Main {
+  public static void main(String[] args) throws Exception {
+    int port = Integer.parseInt(System.getenv("PORT"));
+    HttpServer server =
+        HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
+    server.createContext("/", exchange -> {
+      byte[] body = ("a jar with "
+          + (Runtime.getRuntime().maxMemory() >> 20) + " MiB\\n").getBytes();
+      exchange.sendResponseHeaders(200, body.length);
+      exchange.getResponseBody().write(body);
+      exchange.close();
+    });
+    server.start();
+  }
+}
+'''
+
+
+def jar(folder, name='app.jar'):
+    """Main.java in a jar whose manifest has a Main-Class."""
+    (folder / 'Main.java').write_text(MAIN_JAVA)
+    run(['javac', '--release', '17', '-d', folder, folder / 'Main.java'])
+    with zipfile.ZipFile(folder / name, 'w') as out:
+        out.writestr('META-INF/MANIFEST.MF', 'Main-Class: Main\n\n')
+        for path in folder.glob('*.class'):
+            out.write(path, path.name)
+            path.unlink()
+
+
+def test_java_runs_a_jar(platform, tmp_path):
+    (tmp_path / 'app.yaml').write_text('runtime: java17\n'
+                                       'instance_class: F2\n')
+    jar(tmp_path)
+    platform.deploy(str(tmp_path), '--project', 'jar')
+    text = Page(platform, 'jar').text
+    # The heap has 53 % of the class's 768 MB; collectors keep some of it.
+    assert 360 <= int(re.fullmatch('a jar with ([0-9]+) MiB\n', text)[1]) <= 410
+
+
+def test_java_says_what_is_wrong(build, tmp_path):
+    status, said, folder = build('java', {'README': ''}, GAE_RUNTIME='java17')
+    assert status != 0
+    assert '\nerror: there is neither WEB-INF/appengine-web.xml, nor a jar' \
+        in said
+    jar(folder / 'app', 'one.jar')
+    jar(folder / 'app', 'two.jar')
+    status, said, _ = build('java', {}, GAE_RUNTIME='java17')
+    assert status != 0
+    assert ('error: the application\'s folder holds more than one jar with a '
+            'Main-Class: one.jar two.jar. Keep one') in said
+    (folder / 'app' / 'two.jar').unlink()
+    assert build('java', {}, GAE_RUNTIME='java17')[0] == 0
+
+
+def test_java_names_the_line_of_pom_xml(build, tmp_path):
+    with open(os.path.join(example('java'), 'pom.xml')) as f:
+        pom = f.read()
+    for change, reason in (
+            (('<version>3.1.0</version>', ''), 'javax.servlet-api'),
+            (('</dependencies>', '</dependency>'), 'Non-parseable POM')):
+        status, said, _ = build('java', {'pom.xml': pom.replace(*change)},
+                                GAE_RUNTIME='java17')
+        assert status != 0
+        assert re.search(f'\nerror: pom.xml, line [0-9]+: .*{reason}', said), \
+            said
