@@ -52,7 +52,8 @@ const struct setting settings_table[] = {
     NUMBER(instances_max, 20, 1, 1000, "",
            "instances of one version on this machine"),
     NUMBER(start_seconds, 60, 1, 3600, "s",
-           "time an instance has to listen on its PORT"),
+           "time an instance has to listen on its PORT, and a request to find "
+           "one that takes it"),
     NUMBER(build_seconds, 900, 1, 36000, "s",
            "time a build (pip install, for one) may take"),
     NUMBER(drain_seconds, 30, 1, 3600, "s",

@@ -368,13 +368,13 @@ static void add_backend(const struct control *ctl, const struct version *v,
     buf_printf(out,
                "backend %s\n"
                "    timeout server %" PRId64 "s\n"
-               "    timeout queue %" PRId64 "ms\n"
+               "    timeout queue %" PRId64 "s\n"
                "    http-request disable-l7-retry if "
                "!{ var(txn.again) -m found }\n"
                "    http-request set-var(txn.backend) str(%s)\n"
                "    http-request lua.hold if { nbsrv(%s) eq 0 }\n",
-               name, request_seconds(ctl, v), v->scaling.max_pending / CLOCK_MS,
-               name, name);
+               name, request_seconds(ctl, v), ctl->settings.start_seconds, name,
+               name);
     add_backend_headers(ctl, v, out);
     buf_add_str(out, "    use-server i%[var(txn.instance)] if "
                      "{ var(txn.instance) -m found }\n");

@@ -25,7 +25,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         status = 200
         if self.path.startswith("/_ah/"):
             seen.append([self.path, self.headers["X-Appengine-User-Ip"]])
-            print("asked", self.path, flush=True)
+            os.write(1, f"asked {self.path}\\n".encode())
             if self.path == "/_ah/start":
                 status = int(os.environ.get("START", "404"))
         if self.path.startswith("/slow"):
@@ -165,6 +165,28 @@ def test_manual_instances_hear_of_start_and_stop(up):
 def test_an_instance_may_refuse_to_start(up, scaling):
     with pytest.raises(Failed, match='refused /_ah/start'):
         deploy(up, envVariables={'START': '500'}, **scaling)
+
+
+def test_a_basic_instance_goes_when_idle_and_comes_with_a_request(up):
+    deploy(up, basicScaling={'maxInstances': 2, 'idleTimeout': '1s'})
+    for _ in range(2):
+        until(lambda: not instances(up))
+        answer = up.get()
+        assert answer.status_code == 200
+        assert answer.json()['seen'] == [['/_ah/start', '0.1.0.3']]
+
+
+def test_load_brings_instances_and_none_of_it_fails(up):
+    deploy(up, automaticScaling={
+        'maxConcurrentRequests': 2, 'minPendingLatency': '0.010s',
+        'maxPendingLatency': '0.100s',
+        'standardSchedulerSettings': {'maxInstances': 4}})
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: up.get('/slow=0.3').status_code,
+                                range(150)))
+    assert answers == [200] * 150
+    assert 2 <= len(instances(up)) <= 4
+    assert up.controller.wait_line('scale.up .*why=".*"', 1)
 
 
 def test_automatic_instances_hear_of_no_start(up):
