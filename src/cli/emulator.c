@@ -417,6 +417,8 @@ static void print_exports(const struct emulator *em)
     printf("export API_PORT=%d\n", (int)em->port);
     printf("export GAE_APPLICATION=s~%s\n", em->project);
     printf("export GOOGLE_CLOUD_PROJECT=%s\n", em->project);
+    printf("export GCE_METADATA_HOST=127.0.0.1:%d\n", (int)em->port);
+    printf("export GCE_METADATA_IP=127.0.0.1:%d\n", (int)em->port);
     printf("export GAE_ENV=standard\n");
     printf("export GAE_SERVICE=default\n");
     printf("export GAE_VERSION=emulator\n");

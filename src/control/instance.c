@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "control/servers.h"
 
 #include <arpa/inet.h>
@@ -133,12 +134,23 @@ static void env_add_platform(struct control *ctl, struct env_list *e,
         env_add(e, fixed[i].name, fixed[i].value);
 }
 
+/* Where Google's libraries ask for the version's tokens (service/metadata). */
+static const char *metadata_host(const struct control *ctl, struct arena *a,
+                                 const struct version *v)
+{
+    return arena_printf(a, "127.0.0.1:%d" SECRET_METADATA_PATH "%s",
+                        (int)ctl->settings.api_port,
+                        secret_derive(a, bytes_str(v->token), SECRET_METADATA));
+}
+
 const char *const *instance_env(struct control *ctl, struct arena *a,
                                 const struct version *v, int index, int port)
 {
     struct env_list e = {.arena = a};
 
     env_add_platform(ctl, &e, v, index, port);
+    env_add(&e, "GCE_METADATA_HOST", metadata_host(ctl, a, v));
+    env_add(&e, "GCE_METADATA_IP", metadata_host(ctl, a, v));
     env_add_app(&e, v, "envVariables");
     env_add(&e, "WEB_CONCURRENCY", concurrency_of(v));
     env_add(&e, "PYTHONUNBUFFERED", "1");

@@ -8,6 +8,7 @@
 #include "service/capability/capability.h"
 #include "service/datastore/datastore.h"
 #include "service/memcache/memcache.h"
+#include "service/metadata/metadata.h"
 #include "service/modules/modules.h"
 #include "service/platform/platform.h"
 #include "service/system/system.h"
@@ -282,7 +283,5 @@ const struct rpc_service *const rpc_services[] = {
 };
 
 const struct http_route *const rpc_routes[] = {
-    user_routes,
-    taskqueue_routes,
-    NULL,
+    user_routes, taskqueue_routes, app_identity_routes, metadata_routes, NULL,
 };

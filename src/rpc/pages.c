@@ -16,7 +16,7 @@ struct page_job {
     struct rpc_job job;
     struct rpc *rpc;
     struct http_exchange *x;
-    http_page_fn *page;
+    const struct http_route *route; /* NULL: /metrics */
 };
 
 static bool path_fits(const struct http_route *r, struct bytes path)
@@ -36,26 +36,29 @@ static bool method_fits(const struct http_route *r, struct bytes method)
 }
 
 /* The first route that fits; *wrong_method when only its path does. */
-static http_page_fn *find(const struct http_request *req, bool *wrong_method)
+static const struct http_route *find(const struct http_request *req,
+                                     bool *wrong_method)
 {
     for (const struct http_route *const *t = rpc_routes; *t; t++) {
         for (const struct http_route *r = *t; r->path; r++) {
             if (!path_fits(r, req->path))
                 continue;
             if (method_fits(r, req->method))
-                return r->page;
+                return r;
             *wrong_method = true;
         }
     }
     return NULL;
 }
 
-static void answer_failure(struct http_exchange *x, const struct ctx *ctx,
-                           int rc)
+/* The route is logged, not the path: that may hold a secret. */
+static void answer_failure(struct page_job *p, const struct ctx *ctx, int rc)
 {
+    struct http_exchange *x = p->x;
+
     x->res = (struct http_response){0};
     if (rc == ERR_INTERNAL || rc == ERR_IO || rc == ERR_CORRUPT)
-        log_error(ctx, "http.page", "path", log_bytes(x->req.path), "reason",
+        log_error(ctx, "http.page", "path", p->route->path, "reason",
                   ctx_err_text(ctx, rc));
     http_text(&x->arena, &x->res, err_http_status(rc),
               "text/plain; charset=utf-8", bytes_str(ctx_err_text(ctx, rc)));
@@ -70,10 +73,11 @@ static void run_page(struct rpc_job *job)
 
     ctx_init(&ctx, &x->arena);
     ctx.env = p->rpc->o.env;
+    ctx.peer = x->req.peer;
     ctx.deadline = x->started + page_deadline;
-    rc = p->page(&ctx, &x->req, &x->res);
+    rc = p->route->page(&ctx, &x->req, &x->res);
     if (rc < 0)
-        answer_failure(x, &ctx, rc);
+        answer_failure(p, &ctx, rc);
     http_reply(x);
 }
 
@@ -146,14 +150,15 @@ static void answer_text(struct http_exchange *x, int status, const char *text)
 }
 
 static void submit(struct rpc *rpc, struct http_exchange *x,
-                   void (*run)(struct rpc_job *), http_page_fn *page)
+                   void (*run)(struct rpc_job *),
+                   const struct http_route *route)
 {
     struct page_job *p = ARENA_NEW(&x->arena, struct page_job);
 
     p->job.run = run;
     p->rpc = rpc;
     p->x = x;
-    p->page = page;
+    p->route = route;
     if (!rpc_pool_submit(rpc->pool, &p->job))
         answer_text(x, 503, "every worker is busy; try again later\n");
 }
@@ -162,7 +167,7 @@ void rpc_page(struct rpc *rpc, struct http_exchange *x)
 {
     struct bytes path = x->req.path;
     bool wrong_method = false;
-    http_page_fn *page;
+    const struct http_route *route;
 
     if (bytes_eq(path, BYTES_LIT("/healthz"))) {
         answer_text(x, 200, "ok\n");
@@ -172,9 +177,9 @@ void rpc_page(struct rpc *rpc, struct http_exchange *x)
         submit(rpc, x, run_metrics, NULL);
         return;
     }
-    page = find(&x->req, &wrong_method);
-    if (page)
-        submit(rpc, x, run_page, page);
+    route = find(&x->req, &wrong_method);
+    if (route)
+        submit(rpc, x, run_page, route);
     else if (wrong_method || bytes_eq(path, BYTES_LIT("/rpc_http")))
         answer_text(x, 405, "this address takes another method\n");
     else

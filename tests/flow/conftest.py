@@ -25,3 +25,15 @@ def running(tmp_path_factory, cache):
     m.deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
     yield m
     m.erase()
+
+
+@pytest.fixture(scope='session')
+def with_sdk(tmp_path_factory, cache):
+    """One that runs, with an app that has Google's SDK (sdkapp.py): `demo`,
+    two instances of it, and its service `auto`, which scales by itself."""
+    from flow import sdkapp
+    m = Machine(tmp_path_factory.mktemp('machine'), cache).up()
+    sdkapp.deploy(m, 'demo', 'one', instances=2)
+    sdkapp.deploy(m, 'demo', 'auto', service='auto')
+    yield m
+    m.erase()

@@ -10,6 +10,10 @@ import json, os, threading, time
 from google.appengine import api
 from google.appengine.api import app_identity, background_thread, modules
 from google.appengine.api import runtime
+import google.auth
+import google.auth.transport.requests
+import requests
+from google.oauth2 import id_token
 
 told = {}          # what threads leave behind for the next request
 PID = os.getpid()  # of this instance, which has one process

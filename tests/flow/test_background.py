@@ -6,18 +6,13 @@ import re
 import pytest
 
 from flow import sdkapp
-from flow.machine import Machine, UnixConnection
+from flow.machine import UnixConnection
 from flow.sdkapp import value
 
 
-@pytest.fixture(scope='module')
-def m(tmp_path_factory, cache):
-    """The app `demo`: two instances, and a service that scales by itself."""
-    m = Machine(tmp_path_factory.mktemp('machine'), cache).up()
-    sdkapp.deploy(m, 'demo', 'one', instances=2)
-    sdkapp.deploy(m, 'demo', 'auto', service='auto')
-    yield m
-    m.erase()
+@pytest.fixture
+def m(with_sdk):
+    return with_sdk
 
 
 def at(m, instance, expression):

@@ -33,7 +33,7 @@ static struct bytes account_name(struct ctx *ctx)
     return app_identity_email(ctx, ctx->app);
 }
 
-static int load_key(struct ctx *ctx, struct identity_key *key)
+int app_identity_key(struct ctx *ctx, struct identity_key *key)
 {
     return identity_key_load(ctx, ctx->env->storage, account_name(ctx), key);
 }
@@ -51,7 +51,7 @@ int app_identity_sign(struct ctx *ctx,
         return ctx_err(ctx, ERR_TOO_LARGE,
                        "%zu bytes to sign, at most %d are allowed", blob.n,
                        APP_IDENTITY_BLOB_MAX);
-    rc = load_key(ctx, &key);
+    rc = app_identity_key(ctx, &key);
     if (rc == 0)
         rc = identity_key_sign(ctx, &key, blob, &signature);
     if (rc)
@@ -71,7 +71,7 @@ int app_identity_certificates(
     int rc;
 
     (void)in;
-    rc = load_key(ctx, &key);
+    rc = app_identity_key(ctx, &key);
     if (rc)
         return rc;
     c = app_identity_GetPublicCertificateForAppResponse_add_public_certificate_list(
@@ -115,25 +115,16 @@ enum {
 };
 
 /* The scopes, a comma between them, as characters of a token. */
-static int scopes_text(struct ctx *ctx,
-                       const struct app_identity_GetAccessTokenRequest *in,
-                       const char **out)
+static int scopes_text(struct ctx *ctx, struct bytes scopes, const char **out)
 {
-    size_t n = app_identity_GetAccessTokenRequest_n_scope(in), room;
-    struct buf scopes = BUF_IN(ctx->arena);
-    char *text;
+    size_t room = sodium_base64_ENCODED_LEN(scopes.n, SCOPES_VARIANT);
+    char *text = arena_alloc(ctx->arena, room);
 
-    if (n == 0)
+    if (scopes.n == 0)
         return ctx_err(ctx, ERR_INVALID, "a token needs at least one scope");
-    for (size_t i = 0; i < n; i++) {
-        buf_add_str(&scopes, i ? "," : "");
-        buf_add(&scopes, app_identity_GetAccessTokenRequest_scope(in, i));
-    }
     if (scopes.n > TOKEN_MAX / 2)
         return ctx_err(ctx, ERR_INVALID, "the scopes have more than %d bytes",
                        TOKEN_MAX / 2);
-    room = sodium_base64_ENCODED_LEN(scopes.n, SCOPES_VARIANT);
-    text = arena_alloc(ctx->arena, room);
     sodium_bin2base64(text, room, scopes.p, scopes.n, SCOPES_VARIANT);
     *out = text;
     return 0;
@@ -145,22 +136,41 @@ static struct bytes token_mac(struct ctx *ctx, struct bytes text)
 }
 
 /* "as2.APP.EXPIRY.SCOPES" and its MAC behind another dot. */
+int app_identity_token_make(struct ctx *ctx, struct bytes scopes,
+                            struct bytes *token, int64_t *end)
+{
+    const char *spelled = "", *text;
+    int rc = scopes_text(ctx, scopes, &spelled);
+
+    if (rc)
+        return rc;
+    *end = clock_wall() / CLOCK_SEC + APP_IDENTITY_TOKEN_SECONDS;
+    text = arena_printf(ctx->arena, TOKEN_KIND ".%.*s.%lld.%s",
+                        BYTES_FMT(ctx->app), (long long)*end, spelled);
+    *token =
+        bytes_str(arena_printf(ctx->arena, "%s.%.*s", text,
+                               BYTES_FMT(token_mac(ctx, bytes_str(text)))));
+    return 0;
+}
+
 int app_identity_access_token(
     struct ctx *ctx, const struct app_identity_GetAccessTokenRequest *in,
     struct app_identity_GetAccessTokenResponse *out)
 {
-    int64_t end = clock_wall() / CLOCK_SEC + APP_IDENTITY_TOKEN_SECONDS;
-    const char *scopes = "", *text;
-    int rc = scopes_text(ctx, in, &scopes);
+    size_t n = app_identity_GetAccessTokenRequest_n_scope(in);
+    struct buf scopes = BUF_IN(ctx->arena);
+    struct bytes token;
+    int64_t end;
+    int rc;
 
+    for (size_t i = 0; i < n; i++) {
+        buf_add_str(&scopes, i ? "," : "");
+        buf_add(&scopes, app_identity_GetAccessTokenRequest_scope(in, i));
+    }
+    rc = app_identity_token_make(ctx, buf_view(&scopes), &token, &end);
     if (rc)
         return rc;
-    text = arena_printf(ctx->arena, TOKEN_KIND ".%.*s.%lld.%s",
-                        BYTES_FMT(ctx->app), (long long)end, scopes);
-    app_identity_GetAccessTokenResponse_set_access_token(
-        out,
-        bytes_str(arena_printf(ctx->arena, "%s.%.*s", text,
-                               BYTES_FMT(token_mac(ctx, bytes_str(text))))));
+    app_identity_GetAccessTokenResponse_set_access_token(out, token);
     app_identity_GetAccessTokenResponse_set_expiration_time(out, end);
     return 0;
 }

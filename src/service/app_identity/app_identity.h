@@ -9,7 +9,8 @@
  *
  * Access tokens (Go and Java ask for them here, Python asks a metadata server)
  * are strings under this server's MAC with scopes and an end.  Google accepts
- * none of them; they are for services of the platform's own.
+ * none of them; they are for services of the platform's own.  Identity tokens
+ * are for anybody: what they are signed with is published.
  *
  * Thread rule: handlers run on any thread.
  */
@@ -17,6 +18,7 @@
 #define SERVICE_APP_IDENTITY_APP_IDENTITY_H
 
 #include "app_identity.pb.h"
+#include "net/http.h"
 #include "service/env.h"
 
 extern const struct rpc_err_map app_identity_errors[];
@@ -85,6 +87,32 @@ int app_identity_token_check(struct ctx *ctx, struct bytes token,
 /* Whether it was made for that scope, the name of it whole. */
 bool app_identity_token_has(const struct app_identity_token *t,
                             const char *scope);
+
+/*
+ * What GetAccessToken gives: a token of ctx->app for `scopes`, commas between
+ * them, good until `end` (seconds since 1970).
+ */
+int app_identity_token_make(struct ctx *ctx, struct bytes scopes,
+                            struct bytes *token, int64_t *end);
+
+/*
+ * An OpenID Connect token: a JWT that says to `audience` that ctx->app is who
+ * it is, signed with the app's key (RS256) and good for as long as an access
+ * token.  Its issuer is the app's own address, below which
+ * APP_IDENTITY_CERTS gives the certificate (id_token.c).
+ */
+int app_identity_id_token(struct ctx *ctx, struct bytes audience,
+                          struct bytes *token);
+
+/* The key of ctx->app, made at the first use. */
+struct identity_key;
+int app_identity_key(struct ctx *ctx, struct identity_key *key);
+
+/* The page with the certificates of a project, for whoever checks its tokens:
+ * this and the project's id. */
+#define APP_IDENTITY_CERTS "/_appscale/certs/"
+
+extern const struct http_route app_identity_routes[];
 
 /* APP@appspot.gserviceaccount.com, in the arena. */
 struct bytes app_identity_email(struct ctx *ctx, struct bytes app);

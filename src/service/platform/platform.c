@@ -4,6 +4,7 @@
 #include "service/platform/platform_int.h"
 
 #include "base/locks.h"
+#include "base/secret.h"
 #include "service/tables.h"
 
 #include <sodium.h>
@@ -74,6 +75,21 @@ static int collect(struct ctx *ctx, const struct platform_SetTicketsRequest *in,
     return rc;
 }
 
+/* Both tables, under the lock or before anybody else has the platform. */
+static bool publish(struct ctx *ctx, struct platform *p,
+                    const struct ticket *rows, size_t n)
+{
+    struct ticket *derived = ARENA_ARRAY(ctx->arena, struct ticket, n + 1);
+
+    for (size_t i = 0; i < n; i++) {
+        derived[i] = rows[i];
+        derived[i].token = bytes_str(
+            secret_derive(ctx->arena, rows[i].token, SECRET_METADATA));
+    }
+    return tickets_publish(&p->tickets, rows, n) &&
+           tickets_publish(&p->metadata, derived, n);
+}
+
 static int load_tickets(struct ctx *ctx, struct platform *p)
 {
     const struct platform_SetTicketsRequest *all;
@@ -89,7 +105,7 @@ static int load_tickets(struct ctx *ctx, struct platform *p)
         return rc;
     all = platform_SetTicketsRequest_decode(ctx, stored);
     if (!all || collect(ctx, all, &rows, &n) != 0 ||
-        !tickets_publish(&p->tickets, rows, n)) {
+        !publish(ctx, p, rows, n)) {
         ctx_err_clear(ctx);
         return ctx_err(ctx, ERR_CORRUPT, "the stored tickets do not read back");
     }
@@ -128,28 +144,41 @@ void platform_close(struct platform *p)
     if (!p)
         return;
     tickets_release(&p->tickets);
+    tickets_release(&p->metadata);
     lock_release(&p->lock);
     arena_release(&p->arena);
     free(p);
 }
 
-int platform_ticket(struct ctx *ctx, struct platform *p, struct bytes token,
-                    struct platform_caller *out)
+static int find(struct ctx *ctx, struct tickets *all, struct bytes token,
+                struct platform_caller *out)
 {
     struct ticket t;
 
     *out = (struct platform_caller){0};
-    if (token.n && token.n == p->own_token.n &&
-        sodium_memcmp(token.p, p->own_token.p, token.n) == 0) {
-        out->platform = true;
-        return 0;
-    }
-    if (!tickets_find(&p->tickets, ctx->arena, token, &t))
+    if (!tickets_find(all, ctx->arena, token, &t))
         return ERR_NOT_FOUND;
     out->app = t.app;
     out->service = t.service;
     out->version = t.version;
     return 0;
+}
+
+int platform_metadata(struct ctx *ctx, struct platform *p, struct bytes secret,
+                      struct platform_caller *out)
+{
+    return find(ctx, &p->metadata, secret, out);
+}
+
+int platform_ticket(struct ctx *ctx, struct platform *p, struct bytes token,
+                    struct platform_caller *out)
+{
+    if (token.n && token.n == p->own_token.n &&
+        sodium_memcmp(token.p, p->own_token.p, token.n) == 0) {
+        *out = (struct platform_caller){.platform = true};
+        return 0;
+    }
+    return find(ctx, &p->tickets, token, out);
 }
 
 /* Stored and published under one lock, so that the table in memory is always
@@ -164,7 +193,7 @@ static int replace_tickets(struct ctx *ctx, struct platform *p,
     storage_batch_put(&b, tickets_key(ctx), stored);
     lock_take(&p->lock);
     rc = storage_commit(ctx, p->storage, &b, NULL);
-    if (rc == 0 && !tickets_publish(&p->tickets, rows, n))
+    if (rc == 0 && !publish(ctx, p, rows, n))
         rc = ctx_err(ctx, ERR_INTERNAL, "out of memory for the tickets");
     lock_drop(&p->lock);
     return rc;

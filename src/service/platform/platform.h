@@ -55,6 +55,13 @@ struct platform_caller {
 int platform_ticket(struct ctx *ctx, struct platform *p, struct bytes token,
                     struct platform_caller *out);
 
+/*
+ * Find the version whose metadata server is asked, by the secret that stands
+ * in its address; otherwise as platform_ticket().
+ */
+int platform_metadata(struct ctx *ctx, struct platform *p, struct bytes secret,
+                      struct platform_caller *out);
+
 /* ---- what the tables say of an app (service/modules, app_identity) ---- */
 
 enum platform_scaling {

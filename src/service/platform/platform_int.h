@@ -11,7 +11,9 @@ struct platform {
     struct arena arena; /* lives as long as the platform */
     struct bytes own_token;
     struct tickets tickets;
-    struct lock lock; /* held by the one writer of `tickets` */
+    struct tickets metadata; /* the same callers by what their instances know
+                                the metadata server as */
+    struct lock lock;        /* held by the one writer of both */
 };
 
 #endif
