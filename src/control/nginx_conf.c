@@ -1,15 +1,9 @@
 /*
- * nginx_conf - DIR/run/nginx.conf.
- *
- * One server block per deployed version: the host names that reach it, then a
- * location per handler of its app.yaml in their order (the first that matches
- * the whole path wins), then the application.  Whoever carries a session
- * cookie is looked up at the server by a subrequest; what nginx learns travels
- * to haproxy in X-Appscale-* headers, which a client cannot set because every
- * one of them is set here.
+ * nginx_conf - DIR/run/nginx.conf: the program, what all requests have in
+ * common, and a server block for each app.  nginx_int.h tells how a request
+ * finds its way.
  */
-#include "control/instance.h"
-#include "control/routing.h"
+#include "control/nginx_int.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>
@@ -62,34 +56,11 @@ static const struct {
     {"video/webm", "webm"},
 };
 
-/* Paths the platform alone may ask an instance for. */
-static const char internal_paths[] = "^/_ah/(?:start|stop|background)\\\\z";
-
-static const char down_page[] =
-    "<!doctype html><meta charset=utf-8><title>One moment</title>"
-    "<h1>The platform is starting this part again</h1>"
-    "<p>Try again in a moment. If it stays like this, appscale status tells "
-    "why.</p>";
-
-static const char large_page[] =
-    "<!doctype html><meta charset=utf-8><title>Too large</title>"
-    "<h1>Upload limited to 32 megabytes.</h1>";
-
-static const char asleep_page[] =
-    "<!doctype html><meta charset=utf-8><title>Not serving</title>"
-    "<h1>This version has no instances</h1>"
-    "<p>It gets no traffic, or was stopped. Moving traffic to it starts "
-    "it.</p>";
-
-static const char broken_login_page[] =
-    "<!doctype html><meta charset=utf-8><title>Not allowed</title>"
-    "<h1>The signed-in user is not authorized to view this page.</h1>";
-
 /*
  * A string of the file between double quotes: nginx takes \\ and \" back, and
  * a '$' names a variable unless a variable gives it.
  */
-static void add_quoted(struct buf *out, const char *s, bool variables)
+void nginx_quoted(struct buf *out, const char *s, bool variables)
 {
     buf_add_u8(out, '"');
     for (; *s; s++) {
@@ -166,32 +137,33 @@ static void add_proxy(const struct control *ctl, struct buf *out)
                "    proxy_next_upstream error http_502;\n"
                "    proxy_next_upstream_tries 2;\n",
                control_path(ctl, &a, "run/haproxy.sock"));
-    buf_printf(out,
-               "    proxy_http_version 1.1;\n"
-               "    proxy_connect_timeout 5s;\n"
-               "    proxy_read_timeout %" PRId64 "s;\n"
-               "    proxy_send_timeout %" PRId64 "s;\n"
-               "    proxy_redirect off;\n"
-               "    proxy_set_header Host $http_host;\n"
-               "    proxy_set_header Connection \"\";\n"
-               "    proxy_set_header Proxy-Authorization \"\";\n"
-               "    proxy_set_header TE \"\";\n"
-               "    proxy_set_header Forwarded $appscale_forwarded;\n"
-               "    proxy_set_header X-Forwarded-For "
-               "\"$proxy_add_x_forwarded_for, 169.254.1.1\";\n"
-               "    proxy_set_header X-Forwarded-Proto $scheme;\n"
-               "    proxy_set_header " ROUTING_BACKEND_HEADER
-               " $appscale_backend;\n"
-               "    proxy_set_header X-Appscale-Request $request_id;\n"
-               "    proxy_set_header X-Appscale-Client $remote_addr;\n"
-               "    proxy_set_header X-Appscale-User-Email $user_email;\n"
-               "    proxy_set_header X-Appscale-User-Id $user_id;\n"
-               "    proxy_set_header X-Appscale-User-Nickname "
-               "$user_nickname;\n"
-               "    proxy_set_header X-Appscale-User-Is-Admin $user_admin;\n"
-               "    proxy_hide_header X-AppEngine-BlobKey;\n"
-               "    proxy_hide_header X-AppEngine-BlobRange;\n",
-               ctl->settings.request_seconds, ctl->settings.request_seconds);
+    buf_printf(
+        out,
+        "    proxy_http_version 1.1;\n"
+        "    proxy_connect_timeout 5s;\n"
+        "    proxy_read_timeout %" PRId64 "s;\n"
+        "    proxy_send_timeout %" PRId64 "s;\n"
+        "    proxy_redirect off;\n"
+        "    proxy_set_header Host $http_host;\n"
+        "    proxy_set_header Connection \"\";\n"
+        "    proxy_set_header Proxy-Authorization \"\";\n"
+        "    proxy_set_header TE \"\";\n"
+        "    proxy_set_header Forwarded $appscale_forwarded;\n"
+        "    proxy_set_header X-Forwarded-For "
+        "\"$proxy_add_x_forwarded_for, 169.254.1.1\";\n"
+        "    proxy_set_header X-Forwarded-Proto $scheme;\n"
+        "    proxy_set_header " ROUTING_BACKEND_HEADER " $appscale_backend;\n"
+        "    proxy_set_header " ROUTING_INSTANCE_HEADER " $appscale_instance;\n"
+        "    proxy_set_header X-Appscale-Request $request_id;\n"
+        "    proxy_set_header X-Appscale-Client $remote_addr;\n"
+        "    proxy_set_header X-Appscale-User-Email $user_email;\n"
+        "    proxy_set_header X-Appscale-User-Id $user_id;\n"
+        "    proxy_set_header X-Appscale-User-Nickname "
+        "$user_nickname;\n"
+        "    proxy_set_header X-Appscale-User-Is-Admin $user_admin;\n"
+        "    proxy_hide_header X-AppEngine-BlobKey;\n"
+        "    proxy_hide_header X-AppEngine-BlobRange;\n",
+        ctl->settings.request_seconds, ctl->settings.request_seconds);
     arena_release(&a);
 }
 
@@ -202,7 +174,11 @@ static void add_http(const struct control *ctl, struct buf *out)
     struct arena a = ARENA_INIT;
 
     buf_add_str(
-        out, "    log_format line 'time=$time_iso8601 app=$appscale_app "
+        out, "    map_hash_bucket_size 512;\n"
+             "    map_hash_max_size 65536;\n"
+             "    variables_hash_bucket_size 128;\n"
+             "    variables_hash_max_size 16384;\n"
+             "    log_format line 'time=$time_iso8601 app=$appscale_version "
              "method=$request_method path=\"$request_uri\" status=$status "
              "seconds=$request_time bytes=$body_bytes_sent request=$request_id "
              "client=$remote_addr';\n"
@@ -213,10 +189,6 @@ static void add_http(const struct control *ctl, struct buf *out)
              "        \"\" 'for=\"$remote_addr\";proto=$scheme';\n"
              "        default '$http_forwarded,for=\"$remote_addr\";"
              "proto=$scheme';\n"
-             "    }\n"
-             "    map $http_cookie $appscale_auth {\n"
-             "        default 0;\n"
-             "        \"~*(?:^|; *)appscale_session=\" 1;\n"
              "    }\n"
              "    server_names_hash_bucket_size 512;\n"
              "    server_tokens off;\n"
@@ -244,235 +216,6 @@ static void add_http(const struct control *ctl, struct buf *out)
     arena_release(&a);
 }
 
-/* ---- one version ---- */
-
-/* The folder's files under "static_files" with \1 as $1. */
-static void add_file_template(struct buf *out, const char *path)
-{
-    buf_add_str(out, "\"/");
-    for (; *path; path++) {
-        if (path[0] == '\\' && path[1] >= '1' && path[1] <= '9')
-            buf_printf(out, "$%c", *++path);
-        else if (*path == '$')
-            buf_add_str(out, "${appscale_dollar}");
-        else if (*path == '"' || *path == '\\')
-            buf_printf(out, "\\%c", *path);
-        else
-            buf_add_u8(out, (uint8_t)*path);
-    }
-    buf_add_str(out, "\"");
-}
-
-static void add_static_headers(struct buf *out, const struct version *v,
-                               const struct handler *h)
-{
-    int64_t seconds = h->expiration >= 0 ? h->expiration : v->expiration;
-    bool cache = true;
-    const char *name;
-    const json_t *value;
-
-    json_object_foreach(h->headers, name, value)
-    {
-        if (!json_is_string(value))
-            continue;
-        cache = cache && strcasecmp(name, "Cache-Control") != 0 &&
-                strcasecmp(name, "Expires") != 0;
-        buf_add_str(out, "            add_header ");
-        add_quoted(out, name, true);
-        buf_add_str(out, " ");
-        add_quoted(out, json_string_value(value), true);
-        buf_add_str(out, ";\n");
-    }
-    if (cache)
-        buf_printf(out,
-                   "            expires %" PRId64 "s;\n"
-                   "            add_header Cache-Control public;\n",
-                   seconds);
-    if (h->mime_type) {
-        buf_add_str(out, "            types {\n            }\n"
-                         "            default_type ");
-        add_quoted(out, h->mime_type, false);
-        buf_add_str(out, ";\n");
-    }
-}
-
-/* Who may pass.  Without `login`, whoever is signed in is only named. */
-static void add_login(struct buf *out, const struct handler *h)
-{
-    static const char *const word[] = {"", "required", "admin"};
-
-    if (h->login == LOGIN_OPTIONAL)
-        return;
-    buf_printf(out, "            auth_request /_appscale_auth_%s;\n",
-               word[h->login]);
-    if (!h->unauthorized)
-        buf_add_str(out, "            error_page 401 = @login;\n");
-    /* A location with pages of its own has them all. */
-    buf_add_str(out, "            error_page 403 @denied;\n"
-                     "            error_page 502 504 @down;\n"
-                     "            error_page 413 @large;\n");
-}
-
-static void add_handler(const struct control *ctl, struct buf *out,
-                        const struct version *v, const struct handler *h)
-{
-    struct arena a = ARENA_INIT;
-
-    buf_add_str(out, "        location ~ ");
-    add_quoted(out, arena_printf(&a, "^(?:%s)\\z", h->url), false);
-    buf_add_str(out, " {\n");
-    add_login(out, h);
-    if (h->path) {
-        if (h->login == LOGIN_OPTIONAL)
-            buf_add_str(out, "            auth_request off;\n");
-        buf_add_str(out, "            root ");
-        add_quoted(
-            out,
-            arena_printf(&a, "%s/app",
-                         instance_dir((struct control *)(uintptr_t)ctl, &a, v)),
-            true);
-        buf_add_str(out, ";\n"
-                         "            disable_symlinks on "
-                         "from=$document_root;\n");
-        add_static_headers(out, v, h);
-        buf_add_str(out, "            try_files ");
-        add_file_template(out, h->path);
-        buf_add_str(out, " =404;\n");
-    } else {
-        buf_add_str(out, "            proxy_pass http://edge;\n");
-    }
-    buf_add_str(out, "        }\n");
-    arena_release(&a);
-}
-
-/*
- * The lookup of a session at the server: free when there is no cookie of ours.
- * `query` asks the server to refuse (401, 403) who is not signed in enough.
- * Variables are the main request's: the backend is named in the header only.
- */
-static void add_auth(struct buf *out, const char *suffix, const char *query,
-                     bool cheap)
-{
-    buf_printf(out,
-               "        location = /_appscale_auth%s {\n"
-               "            internal;\n"
-               "            auth_request off;\n",
-               suffix);
-    if (cheap)
-        buf_add_str(out, "            if ($appscale_auth = 0) {\n"
-                         "                return 204;\n"
-                         "            }\n");
-    buf_printf(out,
-               "            proxy_pass_request_body off;\n"
-               "            proxy_set_header Content-Length \"\";\n"
-               "            proxy_set_header Connection \"\";\n"
-               "            proxy_set_header Host $http_host;\n"
-               "            proxy_set_header X-Original-Uri $request_uri;\n"
-               "            proxy_set_header " ROUTING_BACKEND_HEADER
-               " " ROUTING_SERVER_BACKEND ";\n"
-               "            proxy_set_header X-Appscale-Request $request_id;\n"
-               "            proxy_set_header X-Appscale-Client $remote_addr;\n"
-               "            proxy_pass http://edge/_appscale/auth%s;\n"
-               "        }\n",
-               query);
-}
-
-/* The locations every version has in front of its own. */
-static void add_platform_locations(struct buf *out)
-{
-    buf_add_str(out, "        auth_request /_appscale_auth;\n"
-                     "        auth_request_set $user_email "
-                     "$upstream_http_x_appengine_user_email;\n"
-                     "        auth_request_set $user_id "
-                     "$upstream_http_x_appengine_user_id;\n"
-                     "        auth_request_set $user_nickname "
-                     "$upstream_http_x_appengine_user_nickname;\n"
-                     "        auth_request_set $login_url "
-                     "$upstream_http_x_appscale_login_url;\n"
-                     "        auth_request_set $user_admin "
-                     "$upstream_http_x_appengine_user_is_admin;\n"
-                     "        error_page 502 504 @down;\n"
-                     "        error_page 413 @large;\n");
-    add_auth(out, "", "", true);
-    add_auth(out, "_required", "?login=required", false);
-    add_auth(out, "_admin", "?login=admin", false);
-    buf_printf(out,
-               "        location ~ \"^/_ah/(?:login|logout)\\\\z\" {\n"
-               "            auth_request off;\n"
-               "            set $appscale_backend " ROUTING_SERVER_BACKEND ";\n"
-               "            proxy_pass http://edge;\n"
-               "        }\n"
-               "        location ^~ /_ah/taskqueue/v1beta2/projects/ {\n"
-               "            auth_request off;\n"
-               "            set $appscale_backend " ROUTING_SERVER_BACKEND ";\n"
-               "            proxy_pass http://edge;\n"
-               "        }\n"
-               "        location ~ \"%s\" {\n"
-               "            return 404;\n"
-               "        }\n",
-               internal_paths);
-}
-
-static void add_page(struct buf *out, const char *name, int status,
-                     const char *page)
-{
-    buf_printf(out,
-               "        location @%s {\n"
-               "            internal;\n"
-               "            auth_request off;\n"
-               "            default_type text/html;\n"
-               "            return %d ",
-               name, status);
-    add_quoted(out, page, true);
-    buf_add_str(out, ";\n        }\n");
-}
-
-static void add_pages(struct buf *out)
-{
-    add_page(out, "down", 503, down_page);
-    add_page(out, "large", 413, large_page);
-    add_page(out, "denied", 403, broken_login_page);
-    buf_add_str(out, "        location @login {\n"
-                     "            internal;\n"
-                     "            auth_request off;\n"
-                     "            return 302 $login_url;\n"
-                     "        }\n");
-}
-
-/*
- * The names that reach a version, "-dot-" or "." between the labels.  Names
- * below the project that name nothing reach its default service.
- */
-static void add_names(const struct control *ctl, struct buf *out,
-                      const struct version *v)
-{
-    static const char *const dots[] = {"-dot-", "."};
-    const struct service *s = v->service;
-    const char *p = s->app->id, *d = ctl->settings.domain;
-    bool is_default = strcmp(s->id, "default") == 0;
-    bool serving = model_serving(s) == v;
-    struct buf escaped = BUF_HEAP;
-
-    buf_add_str(out, "        server_name");
-    for (int i = 0; i < 2; i++) {
-        const char *dot = dots[i];
-
-        buf_printf(out, " %s%s%s%s%s.%s", v->id, dot, s->id, dot, p, d);
-        if (serving)
-            buf_printf(out, " %s%s%s.%s", s->id, dot, p, d);
-        if (is_default && !model_service(s->app, v->id))
-            buf_printf(out, " %s%s%s.%s", v->id, dot, p, d);
-    }
-    if (is_default && serving) {
-        for (const char *c = d; *c; c++)
-            buf_printf(&escaped, *c == '.' ? "\\%c" : "%c", *c);
-        buf_printf(out, " %s.%s ~^.+(?:-dot-|\\.)%s\\.%s\\z", p, d, p,
-                   buf_cstr(&escaped));
-    }
-    buf_add_str(out, ";\n");
-    buf_release(&escaped);
-}
-
 static void add_listen(const struct control *ctl, struct buf *out, bool sole)
 {
     buf_printf(out, "        listen %s:%" PRId64 "%s;\n",
@@ -480,37 +223,21 @@ static void add_listen(const struct control *ctl, struct buf *out, bool sole)
                sole ? " default_server backlog=4096" : "");
 }
 
-static void add_version(const struct control *ctl, struct buf *out,
-                        const struct version *v)
+static void add_app(const struct control *ctl, struct buf *out,
+                    const struct app *app)
 {
-    struct arena a = ARENA_INIT;
-    const struct service *s = v->service;
+    const struct version *sole = routing_sole(ctl);
 
-    buf_printf(out, "\n    # %s\n    server {\n", model_name(&a, v));
-    add_listen(ctl, out, v == routing_sole(ctl));
-    add_names(ctl, out, v);
-    buf_printf(out,
-               "        set $appscale_app %s/%s/%s;\n"
-               "        set $appscale_backend %s;\n",
-               s->app->id, s->id, v->id, routing_backend(&a, v));
-    add_platform_locations(out);
-    add_pages(out);
-    if (!v->stopped) {
-        for (size_t i = 0; i < v->n_handlers; i++)
-            add_handler(ctl, out, v, &v->handlers[i]);
-        buf_add_str(out, "        location / {\n"
-                         "            proxy_pass http://edge;\n"
-                         "        }\n");
-    } else {
-        buf_add_str(out, "        location / {\n"
-                         "            auth_request off;\n"
-                         "            default_type text/html;\n"
-                         "            return 503 ");
-        add_quoted(out, asleep_page, true);
-        buf_add_str(out, ";\n        }\n");
-    }
+    buf_printf(out, "\n    # %s\n    server {\n", app->id);
+    add_listen(ctl, out, sole && sole->service->app == app);
+    nginx_names(ctl, out, app);
+    nginx_prefix(out);
+    nginx_platform(out);
+    for (struct service *s = app->services; s; s = s->next)
+        for (struct version *v = s->versions; v; v = v->next)
+            if (!v->draining)
+                nginx_version(ctl, out, v);
     buf_add_str(out, "    }\n");
-    arena_release(&a);
 }
 
 /* Who asks for a name nobody has gets the list of those there are. */
@@ -532,8 +259,6 @@ static void add_directory(const struct control *ctl, struct buf *out)
     buf_add_str(out, "\n    server {\n");
     add_listen(ctl, out, true);
     buf_add_str(out, "        server_name _;\n"
-                     "        set $appscale_app -;\n"
-                     "        set $appscale_backend -;\n"
                      "        set $user_email \"\";\n"
                      "        set $user_id \"\";\n"
                      "        set $user_nickname \"\";\n"
@@ -541,7 +266,7 @@ static void add_directory(const struct control *ctl, struct buf *out)
                      "        default_type text/html;\n"
                      "        location / {\n"
                      "            return 404 ");
-    add_quoted(out, buf_cstr(&page), true);
+    nginx_quoted(out, buf_cstr(&page), true);
     buf_add_str(out, ";\n        }\n    }\n");
     arena_release(&a);
 }
@@ -572,13 +297,12 @@ void nginx_conf(const struct control *ctl, struct buf *out)
     buf_add_str(out, "http {\n");
     add_types(out);
     add_http(ctl, out);
+    nginx_maps(ctl, out);
+    nginx_pages_maps(out);
     add_proxy(ctl, out);
     if (!routing_sole(ctl))
         add_directory(ctl, out);
     for (struct app *app = ctl->model.apps; app; app = app->next)
-        for (struct service *s = app->services; s; s = s->next)
-            for (struct version *v = s->versions; v; v = v->next)
-                if (!v->draining)
-                    add_version(ctl, out, v);
+        add_app(ctl, out, app);
     add_generation(ctl, out);
 }

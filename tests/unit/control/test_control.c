@@ -300,10 +300,12 @@ static void generated_files_depend_on_the_model_alone(void **state)
     assert_true(has(&one, "backend guest:default:v1:7\n"));
     assert_true(has(&one, "server i0 127.0.0.1:20007 maxconn 10\n"));
     assert_true(has(&one, "\"secret.%[var(txn.request)]\""));
-    assert_true(has(&web, "location ~ \"^(?:/a\\\\.b(.*))\\\\z\" {"));
+    assert_true(has(&web, "location ~ \"^/\\\\.guest/default/v1:(?=/)"
+                          "(?:/a\\\\.b(.*))\\\\z\" {"));
     assert_true(has(&web, "auth_request /_appscale_auth_admin;"));
-    assert_true(has(&web, "try_files \"/x$1${appscale_dollar}\" =404;"));
-    assert_true(has(&web, " guest.localhost ~^"));
+    assert_true(has(&web, "set $appscale_file \"/x$1${appscale_dollar}\";"));
+    assert_true(has(&web, "server_name guest.localhost *.guest.localhost "));
+    assert_true(has(&web, " guest/default/v1 guest:default:v1:7;"));
     assert_false(has(&web, "secret"));
     v->instances = NULL;
     v->n_instances = 0;

@@ -1,0 +1,77 @@
+/*
+ * nginx_int - how the files that write nginx.conf share the work.
+ *
+ *     nginx_conf.c      the program, what all requests have, the servers
+ *     nginx_names.c     maps: from a host name to a version and its backend
+ *     nginx_handlers.c  what a version does with a path: its app.yaml
+ *     nginx_pages.c     the pages of the platform, and who may pass
+ *
+ * A request goes through it once, without a second hop:
+ *
+ *  1. The server block of its app is found by the host name.  Maps tell which
+ *     version it is for: $appscale_version, "P/S/V".
+ *  2. A rewrite of the server puts a prefix in front of the path,
+ *     "/.P/S/V:/path".  $appscale_fresh says that it has not been done yet:
+ *     subrequests and internal redirects are of the same request, and keep
+ *     their own paths.  Nobody outside can ask for such a path, because
+ *     theirs gets the prefix, too.  The platform's own paths get none.
+ *  3. The prefix is a location, and the version's handlers are locations with
+ *     patterns inside of it, in the order of app.yaml; nginx takes the first
+ *     one that matches.
+ *  4. What goes on to the application goes with the path as the client wrote
+ *     it, $request_uri.
+ *
+ * All of it appends to `out`, and depends on the model and settings alone.
+ */
+#ifndef CONTROL_NGINX_INT_H
+#define CONTROL_NGINX_INT_H
+
+#include "control/routing.h"
+
+/* ---- nginx_conf.c ---- */
+
+/*
+ * A string of the file between double quotes.  A '$' in it names a variable
+ * of nginx unless `variables` says that it has to stand for itself.
+ */
+void nginx_quoted(struct buf *out, const char *s, bool variables);
+
+/* ---- nginx_names.c ---- */
+
+/* "P/S/V": how maps, prefixes and the access log call a version. */
+const char *nginx_version_name(struct arena *a, const struct version *v);
+
+/* The maps of the http block, for all apps. */
+void nginx_maps(const struct control *ctl, struct buf *out);
+
+/* The server_name of an app, and which version is meant: $appscale_version. */
+void nginx_names(const struct control *ctl, struct buf *out,
+                 const struct app *app);
+
+/* Whether a cookie shares out the traffic of a service of the app. */
+bool nginx_sticky(const struct app *app);
+
+/* ---- nginx_handlers.c ---- */
+
+/* The location of a version, for all paths with its prefix. */
+void nginx_version(const struct control *ctl, struct buf *out,
+                   const struct version *v);
+
+/* ---- nginx_pages.c ---- */
+
+/* Of the http block: what the pages and the sign-in need. */
+void nginx_pages_maps(struct buf *out);
+
+/* Of a server: the lookup of a session, the platform's paths and pages. */
+void nginx_platform(struct buf *out);
+
+/* Of a server: put the version's prefix in front of what is not ours. */
+void nginx_prefix(struct buf *out);
+
+/* Directives of a handler that lets only some pass. */
+void nginx_login(struct buf *out, const struct handler *h);
+
+/* What answers for a version that is stopped. */
+void nginx_asleep(struct buf *out);
+
+#endif
