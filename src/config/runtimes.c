@@ -15,12 +15,28 @@ static const struct family {
 } families[] = {
     {"python", "python3[0-9]{1,2}?", "python311"},
     {"go", "go1(1[1-9]|[2-9][0-9])", "go122"},
-    {"java", "java(8|11|17|21|25)", "java21"},
-    {"node", "nodejs[0-9]{2}", "nodejs20"},
+    {"java", "java(11|17|21|25)", "java21"},
+    {"nodejs", "nodejs[0-9]{2}", "nodejs20"},
     {"php", "php[78][0-9]", "php83"},
     {"ruby", "ruby[23][0-9]", "ruby32"},
+    {"custom", "custom", "custom"},
 };
 enum { N_FAMILIES = sizeof(families) / sizeof(*families) };
+
+/* Names that Google knew, or has for its flexible environment. */
+static const struct {
+    const char *pattern;
+    const char *instead;
+} former[] = {
+    {"python(27|2)?|python-compat", "python311"},
+    {"go1?|go1\\.?[0-9]|go1\\.[0-9]{1,2}|go110", "go122"},
+    {"java(7|8)?|java-compat", "java17"},
+    {"nodejs[0-9]?", "nodejs20"},
+    {"php(5[0-9])?", "php83"},
+    {"ruby", "ruby32"},
+    {"vm|dotnet|aspnetcore", "custom, with an entrypoint"},
+};
+enum { N_FORMER = sizeof(former) / sizeof(*former) };
 
 static bool is_dir(const char *path)
 {
@@ -61,9 +77,13 @@ static const char *hosted_list(struct ctx *ctx, const char *dir)
     struct buf all = BUF_IN(ctx->arena);
 
     for (size_t i = 0; i < N_FAMILIES; i++) {
-        if (hosted(ctx->arena, dir, &families[i]))
-            buf_printf(&all, "%s%s (such as %s)", all.n ? ", " : "",
-                       families[i].folder, families[i].example);
+        const struct family *f = &families[i];
+
+        if (!hosted(ctx->arena, dir, f))
+            continue;
+        buf_printf(&all, "%s%s", all.n ? ", " : "", f->folder);
+        if (strcmp(f->folder, f->example) != 0)
+            buf_printf(&all, " (such as %s)", f->example);
     }
     return all.n ? buf_cstr(&all) : "none";
 }
@@ -85,6 +105,12 @@ int config_runtime_check(struct ctx *ctx, const char *dir, const char *runtime,
             *folder = arena_printf(ctx->arena, "%s/%s", dir, f->folder);
         return 0;
     }
+    for (size_t i = 0; i < N_FORMER; i++)
+        if (config_matches(former[i].pattern, runtime))
+            return ctx_err(ctx, ERR_INVALID,
+                           "runtime '%s' is none of App Engine's standard "
+                           "environment's second generation; use %s.",
+                           runtime, former[i].instead);
     return ctx_err(ctx, ERR_INVALID,
                    "'%s' is not a runtime of App Engine's standard "
                    "environment's second generation. Available: %s.",

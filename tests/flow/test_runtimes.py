@@ -1,10 +1,12 @@
 """Every language: its example is deployed as a person does it, and used."""
 import http.client
+import json
 import os
 import re
 import shutil
 import time
 import zipfile
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -279,3 +281,62 @@ def test_java_names_the_line_of_pom_xml(build, tmp_path):
         assert status != 0
         assert re.search(f'\nerror: pom.xml, line [0-9]+: .*{reason}', said), \
             said
+
+
+# ---- Node.js ----
+
+def test_nodejs(platform):
+    platform.deploy(example('nodejs'), '--project', 'markdown')
+    assert 'in Node.js' in Page(platform, 'markdown').text
+    assert Page(platform, 'markdown', '/static/page.js').status == 200
+    page = Page(platform, 'markdown', '/render', body='*a* <b> `c`')
+    assert (page.status, page.text) == (
+        200, '<p><em>a</em> &#60;b&#62; <code>c</code></p>\n')
+    # The same packages again: out of the cache, even without a network.
+    folder = Path(platform.root, 'apps', 'markdown')
+    modules, = folder.glob('*/*/*/app/node_modules')
+    assert os.path.realpath(modules).startswith(os.path.realpath(CACHE))
+
+
+def packages(folder):
+    return sorted(os.listdir(folder / 'app' / 'node_modules'))
+
+
+def test_nodejs_builds_with_the_packages_that_development_wants(build):
+    """gcp-build goes before build, and sees what the instance does not."""
+    files = {'package.json': json.dumps({
+        'name': 'app', 'version': '1.0.0',
+        'scripts': {'gcp-build': 'cp node_modules/two/made made',
+                    'build': 'false', 'start': 'cat made'},
+        'dependencies': {'one': 'file:one'},
+        'devDependencies': {'two': 'file:two'}}),
+        'one/package.json': '{"name": "one", "version": "1.0.0"}',
+        'two/package.json': '{"name": "two", "version": "1.0.0"}',
+        'two/made': 'by two'}
+    status, said, folder = build('nodejs', files)
+    assert status == 0, said
+    assert (folder / 'app' / 'made').read_text() == 'by two'
+    assert [p for p in packages(folder) if p[0] != '.'] == ['one']
+    assert (folder / 'npm-start').read_text() == 'cat made\n'
+
+
+@pytest.mark.parametrize('files, reason', [
+    ({'x': ''}, 'package.json has no "start" script, there is no server.js'),
+    ({'package.json': '{\n "name": "a",\n "version": "1.0.0"\n "x": 1\n}\n'},
+     'package.json, line 4: '),
+    ({'package.json': '{\n "engines": {"node": ">=999"}\n}\n'},
+     'package.json, line 2: Node.js >=999 is wanted, and this is v'),
+    ({'package.json': '{"name": "a",\n "scripts": {\n'
+                      '  "build": "echo because; exit 3"}}'},
+     'npm run build (package.json, line 3) failed: because'),
+    ({'package.json': '{"dependencies": {\n "marked": "999.0.0"}}'},
+     'package.json, line 2: No matching version found for marked@999.0.0'),
+    ({'package.json': '{"dependencies": {\n "marked": "12.0.2"}}',
+      'package-lock.json': '{"lockfileVersion": 3, "packages": {"": {}}}'},
+     'package.json: `npm ci` can only install packages when your '
+     'package.json and package-lock.json'),
+])
+def test_nodejs_says_what_is_wrong(build, files, reason):
+    status, said, _ = build('nodejs', files)
+    assert status != 0
+    assert f'\nerror: {reason}' in '\n' + said

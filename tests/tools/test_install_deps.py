@@ -96,6 +96,15 @@ def test_what_is_installed_is_left_alone(tree):
     assert not (tree.folder / 'arguments').exists()
 
 
+def test_what_another_package_provides_is_there(tree):
+    tree.command('dpkg-query', '#!/bin/sh\n'
+                 'echo "installed httpd, nginx (= 1.2), www"\n')
+    assert tree.run('--list').stdout == ''
+    tree.command('dpkg-query', '#!/bin/sh\n'
+                 'echo "config-files nginx"\necho "installed nginx-doc"\n')
+    assert tree.run('--list').stdout == 'nginx\n'
+
+
 def test_failed_installation_leaves_nothing(tree):
     (tree.folder / 'fail').touch()
     result = tree.run()

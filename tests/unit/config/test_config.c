@@ -512,6 +512,22 @@ static void good_files_beside_it_pass_as_they_are(void **state)
     }
 }
 
+static const struct {
+    const char *name, *instead;
+} former_cases[] = {
+    {"python", "python311"},
+    {"go", "go122"},
+    {"go1.9", "go122"},
+    {"go1.21", "go122"},
+    {"java8", "java17"},
+    {"java", "java17"},
+    {"nodejs8", "nodejs20"},
+    {"nodejs", "nodejs20"},
+    {"php55", "php83"},
+    {"ruby", "ruby32"},
+    {"vm", "custom, with an entrypoint"},
+};
+
 static void a_runtime_is_hosted_when_its_folder_is_there(void **state)
 {
     const char *python = arena_printf(&arena, "%s/python", folder);
@@ -528,7 +544,26 @@ static void a_runtime_is_hosted_when_its_folder_is_there(void **state)
     ctx_err_clear(&ctx);
     assert_int_equal(config_runtime_check(&ctx, folder, "python27", NULL),
                      ERR_INVALID);
-    expect_story("python27", "'python27' is not a runtime");
+    expect_story("python27", "runtime 'python27' is none of App Engine's "
+                             "standard environment's second generation; use "
+                             "python311.");
+    ctx_err_clear(&ctx);
+    for (size_t i = 0; i < sizeof(former_cases) / sizeof(*former_cases); i++) {
+        assert_int_equal(
+            config_runtime_check(&ctx, folder, former_cases[i].name, NULL),
+            ERR_INVALID);
+        expect_story(former_cases[i].name,
+                     arena_printf(&arena,
+                                  "runtime '%s' is none of App Engine's "
+                                  "standard environment's second generation; "
+                                  "use %s.",
+                                  former_cases[i].name,
+                                  former_cases[i].instead));
+        ctx_err_clear(&ctx);
+    }
+    assert_int_equal(config_runtime_check(&ctx, folder, "cobol85", NULL),
+                     ERR_INVALID);
+    expect_story("cobol85", "'cobol85' is not a runtime");
 }
 
 static void an_appscalefile_sets_what_it_names(void **state)
