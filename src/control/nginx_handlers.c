@@ -68,6 +68,9 @@ static void add_static(struct buf *out, const struct version *v,
     buf_add_str(out, "                set $appscale_file ");
     add_file_template(out, h->path);
     buf_add_str(out, ";\n");
+    if (nginx_sticky(v->service->app)) /* headers of its own hide it */
+        buf_add_str(out, "                add_header Set-Cookie "
+                         "$appscale_cookie;\n");
     add_static_headers(out, v, h);
     buf_add_str(out, "                try_files $appscale_file =404;\n");
 }
