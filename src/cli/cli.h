@@ -160,6 +160,12 @@ int cli_logs(struct cli *cli);
 int cli_create_user(struct cli *cli);
 
 /*
+ * `token`: an access token of a project, or an identity token for --audience,
+ * alone on a line, for scripts.
+ */
+int cli_token(struct cli *cli);
+
+/*
  * `emulator`: the services alone on loopback, in the foreground, until a signal
  * or the end of a child.  Leaves no process and no temporary file.
  */

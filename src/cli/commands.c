@@ -49,6 +49,12 @@ static const struct args_option user_options[] = {
     {0},
 };
 
+static const struct args_option token_options[] = {
+    {"audience", "A", "an identity token (JWT) for A instead", 0},
+    {"scopes", "S,...", "what it is good for; default: the task queues", 0},
+    {0},
+};
+
 static const struct args_option emulator_options[] = {
     {"project", "ID", "the project id that SDKs will use", 0},
     {"port", "P", "the port on 127.0.0.1; 0 takes a free one (default)", 'p'},
@@ -147,6 +153,18 @@ const struct cli_command cli_commands[] = {
         .operands = "COMMAND",
         .sentence = "Look after the data of applications",
         .commands = cli_datastore_commands,
+    },
+    {
+        .name = "token",
+        .operands = "PROJECT",
+        .sentence = "Print a token for workers outside of the platform",
+        .help = "They send it as Authorization: Bearer TOKEN, to the REST API "
+                "of pull queues or\nto services of their own. It is good for "
+                "an hour.",
+        .options = token_options,
+        .run = cli_token,
+        .min_operands = 1,
+        .max_operands = 1,
     },
     {
         .name = "emulator",

@@ -102,6 +102,8 @@ static const struct rpc_method platform_methods[] = {
     PLATFORM("Scan", platform_scan, ScanRequest, ScanResponse),
     PLATFORM("Commit", platform_commit, CommitRequest, CommitResponse),
     PLATFORM("SetTickets", platform_set_tickets, SetTicketsRequest, Void),
+    PLATFORM("MakeToken", app_identity_for_worker, MakeTokenRequest,
+             MakeTokenResponse),
     PLATFORM("CreateUser", platform_create_user, CreateUserRequest, Void),
     PLATFORM("DeleteUser", platform_delete_user, DeleteUserRequest, Void),
     PLATFORM("ListUsers", platform_list_users, Void, ListUsersResponse),

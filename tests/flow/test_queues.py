@@ -186,7 +186,7 @@ def rest(app, method, path, bearer=None, host='demo.localhost', want=200,
 
 
 def test_a_worker_elsewhere_leases_and_deletes(app):
-    bearer = token(app, 'https://www.googleapis.com/auth/taskqueue')
+    bearer = app.cli('token', 'demo').stdout.strip()
     added = rest(app, 'POST', '/tasks', bearer,
                  json={'payloadBase64': 'd29yaw==', 'tag': 'red'})
     leased, = rest(app, 'POST', '/tasks/lease?leaseSecs=60&numTasks=5',
@@ -212,6 +212,19 @@ def test_strangers_are_refused_at_every_address(app):
         assert direct.status_code == want
     # An app's ticket is for the API, not for this.
     rest(app, 'GET', '', app.client.ticket, want=401)
+
+
+def test_tokens_are_made_for_a_purpose(app):
+    other = app.json('token', 'demo', '--scopes',
+                     'https://www.googleapis.com/auth/devstorage.full')
+    rest(app, 'GET', '', other['token'], want=403)
+    assert other['expireTime'].startswith('20')
+    assert app.cli('token', 'demo', '--audience',
+                   'https://a').stdout.count('.') == 2
+    done = app.cli('token', 'nobody', check=False)
+    assert done.returncode == 1 and 'nobody' in done.stderr
+    assert app.cli('token', 'demo', '--audience', 'a', '--scopes', 'b',
+                   check=False).returncode == 2
 
 
 def test_a_person_whom_the_acl_names_signs_in(app):

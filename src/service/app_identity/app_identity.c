@@ -175,6 +175,31 @@ int app_identity_access_token(
     return 0;
 }
 
+int app_identity_for_worker(struct ctx *ctx,
+                            const struct platform_MakeTokenRequest *in,
+                            struct platform_MakeTokenResponse *out)
+{
+    struct bytes audience = platform_MakeTokenRequest_audience(in), token;
+    size_t n = platform_MakeTokenRequest_n_scope(in);
+    struct buf scopes = BUF_IN(ctx->arena);
+    int64_t end = clock_wall() / CLOCK_SEC + APP_IDENTITY_TOKEN_SECONDS;
+    int rc;
+
+    ctx->app = platform_MakeTokenRequest_app(in);
+    for (size_t i = 0; i < n; i++) {
+        buf_add_str(&scopes, i ? "," : "");
+        buf_add(&scopes, platform_MakeTokenRequest_scope(in, i));
+    }
+    rc = audience.n
+             ? app_identity_id_token(ctx, audience, &token)
+             : app_identity_token_make(ctx, buf_view(&scopes), &token, &end);
+    if (rc)
+        return rc;
+    platform_MakeTokenResponse_set_token(out, token);
+    platform_MakeTokenResponse_set_end(out, end);
+    return 0;
+}
+
 /* Cut what stands behind the last dot off; false when there is none. */
 static bool cut_last(struct bytes *text, struct bytes *last)
 {

@@ -19,6 +19,7 @@
 
 #include "app_identity.pb.h"
 #include "net/http.h"
+#include "platform.pb.h"
 #include "service/env.h"
 
 extern const struct rpc_err_map app_identity_errors[];
@@ -103,6 +104,14 @@ int app_identity_token_make(struct ctx *ctx, struct bytes scopes,
  */
 int app_identity_id_token(struct ctx *ctx, struct bytes audience,
                           struct bytes *token);
+
+/*
+ * The controller asks for a token of an app (a row of the service "platform"):
+ * an identity token when there is an audience, else an access token.
+ */
+int app_identity_for_worker(struct ctx *ctx,
+                            const struct platform_MakeTokenRequest *in,
+                            struct platform_MakeTokenResponse *out);
 
 /* The key of ctx->app, made at the first use. */
 struct identity_key;
