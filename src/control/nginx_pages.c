@@ -19,6 +19,7 @@ static const struct {
     {"/_ah/login", EXACT, true},
     {"/_ah/logout", EXACT, true},
     {"/_ah/taskqueue/v1beta2/projects/", BELOW, true},
+    {"/_ah/certs/", BELOW, true},
     {"/_ah/start", EXACT, false},
     {"/_ah/stop", EXACT, false},
     {"/_ah/background", EXACT, false},

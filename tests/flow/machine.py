@@ -23,7 +23,7 @@ class Failed(Exception):
     """An operation that ended with an error; carries its message."""
 
 
-class UnixConnection(http.client.HTTPConnection):
+class _Socket(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__('controller', timeout=120 * paths.SLOWNESS)
         self._path = path
@@ -99,7 +99,7 @@ class Machine:
     # ---- the Admin API ----
 
     def api(self, method, path, body=None):
-        conn = UnixConnection(os.path.join(self.root, 'run', 'controller.sock'))
+        conn = _Socket(os.path.join(self.root, 'run', 'controller.sock'))
         if isinstance(body, dict):
             body = json.dumps(body)
         conn.request(method, path, body)

@@ -1,12 +1,7 @@
 """Background threads and figures of an application with several instances."""
-import json
-import os
-import re
-
 import pytest
 
 from flow import sdkapp
-from flow.machine import UnixConnection
 from flow.sdkapp import value
 
 
@@ -16,19 +11,9 @@ def m(with_sdk):
 
 
 def at(m, instance, expression):
-    """The expression's value on that instance of demo, past nginx."""
-    with open(os.path.join(m.root, 'run', 'haproxy.cfg'),
-              encoding='utf-8') as f:
-        backend = re.search('(?m)^backend (demo:default:one:.*)', f.read())[1]
-    connection = UnixConnection(
-        os.path.join(m.root, 'run', 'haproxy.platform.sock'))
-    connection.request('POST', '/', ' '.join(expression.split()), headers={
-        'X-Appscale-Backend': backend, 'X-Appscale-Instance': instance,
-        'X-Appscale-Request': f'{instance:032x}'})
-    answer = json.loads(connection.getresponse().read())
-    connection.close()
-    assert answer['instance'] == str(instance)
-    return sdkapp.result(answer)
+    """The expression's value on that instance of `demo`."""
+    return value(m, ' '.join(expression.split()),
+                 f'{instance}.one.default.demo.localhost')
 
 
 START = '''[told.update(ended=threading.Event(), go=threading.Event()),

@@ -62,7 +62,7 @@ def test_an_identity_token_shows_who_the_app_is(m):
     claims = value(m, f'''(lambda r: id_token.verify_token(
         id_token.fetch_id_token(r, "https://example.com"), r,
         "https://example.com",
-        "http://127.0.0.1:{m.settings["api_port"]}/_appscale/certs/demo"))(
+        "http://127.0.0.1:{m.settings["http_port"]}/_ah/certs/demo"))(
             google.auth.transport.requests.Request())''')
     assert claims['email'] == 'demo@appspot.gserviceaccount.com'
     assert claims['iss'] == f'http://demo.localhost:{m.settings["http_port"]}'

@@ -111,13 +111,13 @@ def test_what_is_not_right_is_refused(metadata, label, status, path, more):
 def test_an_identity_token_is_checked_with_the_published_key(ask, metadata):
     token = metadata('instance/service-accounts/default/identity',
                      audience='https://example.com/a?b').text
-    certs = ask(f'/_appscale/certs/{sdk.PROJECT}', headers={}).json()
+    certs = ask(f'/_ah/certs/{sdk.PROJECT}', headers={}).json()
     claims = jwt.decode(token, certs=certs, audience='https://example.com/a?b')
     assert claims['email'] == claims['sub'] == EMAIL
     assert claims['iss'] == f'http://{sdk.PROJECT}.localhost'
     with pytest.raises(ValueError):
         jwt.decode(token, certs=certs, audience='https://example.com/')
-    assert ask('/_appscale/certs/nobody', headers={}).status_code == 404
+    assert ask('/_ah/certs/nobody', headers={}).status_code == 404
 
 
 LIBRARIES = '''

@@ -119,7 +119,7 @@ int app_identity_key(struct ctx *ctx, struct identity_key *key);
 
 /* The page with the certificates of a project, for whoever checks its tokens:
  * this and the project's id. */
-#define APP_IDENTITY_CERTS "/_appscale/certs/"
+#define APP_IDENTITY_CERTS "/_ah/certs/"
 
 extern const struct http_route app_identity_routes[];
 
