@@ -17,6 +17,7 @@
  * are what a haproxy that is started anew begins with, and not part of the
  * generation.
  */
+#include "control/haproxy_dispatch.h"
 #include "control/hold.h"
 #include "control/instance.h"
 #include "control/routing.h"
@@ -239,7 +240,8 @@ static void add_task_refusals(const struct control *ctl, const struct app *app,
         }
 }
 
-/* By name first; a name that names no version means the default service. */
+/* By name first; a name that names no version means what dispatch.yaml says,
+ * else the default service. */
 static void add_task_backends(const struct control *ctl, const struct app *app,
                               struct buf *out)
 {
@@ -254,6 +256,7 @@ static void add_task_backends(const struct control *ctl, const struct app *app,
             buf_printf(out, "    use_backend %s if ", routing_backend(&a, v));
             add_task_names(ctl, v, out);
         }
+    haproxy_dispatch_rules(app, out);
     if (serving && !serving->stopped)
         buf_printf(out, "    use_backend %s if { var(txn.app) -m str %s }\n",
                    routing_backend(&a, serving), app->id);
@@ -285,6 +288,7 @@ static void add_tasks_frontend(const struct control *ctl, struct buf *out)
                "\"00-%%[var(txn.request)]-%%[var(txn.span),hex,lower]-01\"\n"
                "    http-request del-header X-Appscale- -m beg\n",
                LISTENER_FIRST_FD + HAPROXY_TASKS);
+    haproxy_dispatch_paths(out);
     for (struct app *app = ctl->model.apps; app; app = app->next)
         add_task_refusals(ctl, app, out);
     for (struct app *app = ctl->model.apps; app; app = app->next)
@@ -394,6 +398,7 @@ static void add_all(const struct control *ctl, bool servers, struct buf *out)
     add_platform_frontend(ctl, out);
     add_tasks_frontend(ctl, out);
     add_server_backend(ctl, out);
+    haproxy_dispatch_stopped(out);
     for (struct app *app = ctl->model.apps; app; app = app->next)
         for (struct service *s = app->services; s; s = s->next)
             for (struct version *v = s->versions; v; v = v->next)

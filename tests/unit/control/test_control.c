@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "control/haproxy_ask.h"
+#include "control/haproxy_dispatch.h"
 #include "control/instance.h"
 #include "control/proc.h"
 #include "control/routing.h"
@@ -315,6 +316,48 @@ static void generated_files_depend_on_the_model_alone(void **state)
     model_app_remove(&ctl.model, a);
 }
 
+static void tasks_without_a_target_follow_the_dispatch_rules(void **state)
+{
+    static const char rules[] =
+        "{\"dispatchRules\":[{\"domain\":\"*\",\"path\":\"/work*\","
+        "\"service\":\"worker\"},{\"domain\":\"a-dot-b.c\",\"path\":"
+        "\"/it's\",\"service\":\"worker\"},{\"domain\":\"*.c\",\"path\":"
+        "\"/*\",\"service\":\"asleep\"},{\"service\":\"nothing\"}]}";
+    struct model m = {0};
+    struct app *a = model_app_add(&m, "p", json_loads(rules, 0, NULL));
+    struct service *worker =
+        model_service_add(a, "worker", model_split("worker", "w"));
+    struct service *asleep =
+        model_service_add(a, "asleep", model_split("asleep", "s"));
+    struct version *w = version("{\"id\":\"w\",\"runtime\":\"python3\","
+                                "\"deploymentId\":\"1\"}");
+    struct version *z = version("{\"id\":\"s\",\"runtime\":\"python3\","
+                                "\"deploymentId\":\"2\","
+                                "\"servingStatus\":\"STOPPED\"}");
+    struct buf out = BUF_IN(&arena);
+
+    (void)state;
+    model_version_add(worker, w);
+    model_version_add(asleep, z);
+    haproxy_dispatch_rules(a, &out);
+#define APP "if { var(txn.app) -m str p } { var(txn.dispatched) -m bool }"
+    assert_string_equal(
+        buf_cstr(&out),
+        "    use_backend p:worker:w:1 " APP " { path -m beg -- '/work' }\n"
+        "    use_backend p:worker:w:1 " APP
+        " { var(txn.host) -m str -- 'a.b.c' } { path -m str -- '/it'\\''s' }\n"
+        "    use_backend appscale-stopped " APP
+        " { var(txn.host) -m end -- '.c' } { path -m beg -- '/' }\n");
+#undef APP
+    model_version_remove(w);
+    model_version_remove(z);
+    model_version_free(w);
+    model_version_free(z);
+    model_service_remove(worker);
+    model_service_remove(asleep);
+    model_app_remove(&m, a);
+}
+
 #define TEST(name_) cmocka_unit_test_setup_teardown(name_, start, stop)
 
 int main(void)
@@ -332,6 +375,7 @@ int main(void)
         TEST(a_bad_version_names_the_member),
         TEST(lists_are_ordered_and_draining_versions_hidden),
         TEST(generated_files_depend_on_the_model_alone),
+        TEST(tasks_without_a_target_follow_the_dispatch_rules),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
