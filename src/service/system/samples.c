@@ -102,6 +102,18 @@ struct samples_figures samples_add(struct system *sys, const struct caller *who,
     return f;
 }
 
+void samples_put(struct system *sys, const struct caller *who,
+                 const struct caller_usage *seen)
+{
+    struct samples *s;
+
+    lock_take(&sys->lock);
+    s = find(sys, who);
+    if (s)
+        put(s, seen);
+    lock_drop(&sys->lock);
+}
+
 void samples_look(struct system *sys)
 {
     int64_t old = clock_mono() - FORGET_AFTER * CLOCK_SEC;
