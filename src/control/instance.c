@@ -235,7 +235,7 @@ static int instance_setup(struct ctx *ctx, struct process *p,
 /* What /_ah/stop may take (hosting.md, 4). */
 enum { STOP_ASKED = 30 * 1000 * 1000 };
 
-static bool wants_warmup(const struct version *v)
+bool instance_wants_warmup(const struct version *v)
 {
     const json_t *list = json_object_get(v->doc, "inboundServices"), *one;
     size_t i;
@@ -356,7 +356,8 @@ static void instance_health(struct process *p)
     int64_t left = process_start_left(p);
 
     if (in->version->scaling.kind == SCALING_AUTOMATIC) {
-        ask_instance(in, wants_warmup(in->version) ? "warmup" : "health",
+        ask_instance(in,
+                     instance_wants_warmup(in->version) ? "warmup" : "health",
                      left + 1, on_health);
         return;
     }

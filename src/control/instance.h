@@ -91,6 +91,9 @@ size_t instances_ready(const struct version *v);
 /* The first instance that has failed before it ever listened, or NULL. */
 const struct instance *instances_failed(const struct version *v);
 
+/* Whether its app.yaml asks for /_ah/warmup (inbound_services). */
+bool instance_wants_warmup(const struct version *v);
+
 /* The folder of a deployment: "DIR/apps/P/S/V/DEPLOYMENT". */
 const char *instance_dir(struct control *ctl, struct arena *a,
                          const struct version *v);

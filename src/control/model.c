@@ -99,23 +99,23 @@ static bool one_line(const char *s)
  * The pattern as nginx gets it: naming no groups.  It has to compile alone and
  * in the group that is put around it: "a)|(b" does only there, "(*UTF)a" not.
  */
-static int read_url(struct ctx *ctx, struct arena *a, const json_t *in,
-                    size_t i, struct handler *h)
+static int read_pattern(struct ctx *ctx, struct arena *a, const json_t *in,
+                        const char *member, size_t i, const char **out)
 {
-    const char *forms[2];
+    const char *pattern = text_member(in, member, NULL), *forms[2];
 
-    h->url = config_regex_unnamed(a, text_member(in, "urlRegex", ""));
-    forms[0] = h->url;
-    forms[1] = arena_printf(ctx->arena, "(?:%s)", h->url);
-    for (int k = 0; k < 2; k++) {
+    *out = pattern ? config_regex_unnamed(a, pattern) : NULL;
+    for (int k = 0; pattern && k < 2; k++) {
         char why[160];
-        struct config_regex *re = config_regex_new(forms[k], why, sizeof(why));
+        struct config_regex *re;
 
+        forms[0] = *out;
+        forms[1] = arena_printf(ctx->arena, "(?:%s)", *out);
+        re = config_regex_new(forms[k], why, sizeof(why));
         if (!re)
             return ctx_err(ctx, ERR_INVALID,
-                           "handlers[%zu].urlRegex \"%s\" does not compile: "
-                           "%s",
-                           i, h->url, why);
+                           "handlers[%zu].%s \"%s\" does not compile: %s", i,
+                           member, *out, why);
         config_regex_free(re);
     }
     return 0;
@@ -138,8 +138,10 @@ static int read_handler(struct ctx *ctx, struct arena *a, const json_t *in,
                         size_t i, struct handler *h)
 {
     const json_t *files = json_object_get(in, "staticFiles");
-    int rc = read_url(ctx, a, in, i, h);
+    int rc = read_pattern(ctx, a, in, "urlRegex", i, &h->url);
 
+    if (rc == 0)
+        rc = read_pattern(ctx, a, files, "uploadPathRegex", i, &h->upload);
     if (rc)
         return rc;
     h->login = login_of(text_member(in, "login", ""));
@@ -153,11 +155,12 @@ static int read_handler(struct ctx *ctx, struct arena *a, const json_t *in,
     h->readable = json_is_true(json_object_get(files, "applicationReadable"));
     read_secure(in, h);
     h->expiration = seconds_member(files, "expiration", -1);
-    if (!*h->url || !one_line(h->url) || !one_line(h->path) ||
-        !one_line(h->mime_type) || !headers_fit(h->headers))
+    if (!h->url || !*h->url || !one_line(h->url) || !one_line(h->path) ||
+        !one_line(h->upload) || !one_line(h->mime_type) ||
+        !headers_fit(h->headers))
         return ctx_err(ctx, ERR_INVALID,
-                       "handlers[%zu]: urlRegex, path, mimeType and every "
-                       "header are one line of text each",
+                       "handlers[%zu]: urlRegex, path, uploadPathRegex, "
+                       "mimeType and every header are one line of text each",
                        i);
     if (files && (!h->path || *h->path == '/' || strstr(h->path, "..")))
         return ctx_err(ctx, ERR_INVALID,

@@ -34,6 +34,7 @@ enum {
 struct handler {
     const char *url;              /* the regular expression, without anchors */
     const char *path, *mime_type; /* static files; path NULL: the app */
+    const char *upload;           /* names of those there are; NULL: all */
     json_t *headers;              /* of static files; or NULL */
     int64_t expiration;           /* seconds; -1: the version's default */
     bool require_file;            /* no such file: the next handler's turn */

@@ -99,6 +99,7 @@ static void add_main(const struct control *ctl, struct buf *out)
                "worker_rlimit_nofile %d;\n"
                "worker_shutdown_timeout %" PRId64 "s;\n"
                "pid %s;\n"
+               "pcre_jit on;\n"
                "error_log stderr warn;\n"
                "events {\n"
                "    worker_connections %d;\n"
@@ -204,7 +205,14 @@ static void add_http(const struct control *ctl, struct buf *out)
              "    gzip_min_length 1024;\n"
              "    gzip_types text/plain text/css text/javascript text/csv "
              "application/json application/javascript application/xml "
-             "image/svg+xml;\n");
+             "image/svg+xml text/markdown text/calendar text/xml "
+             "application/manifest+json application/rss+xml;\n");
+    /* A deployment's files never change; descriptors are half of what the
+     * program may have, and these an eighth of those. */
+    buf_printf(out,
+               "    open_file_cache max=%d inactive=60s;\n"
+               "    open_file_cache_valid 60s;\n",
+               connections() / 8);
     buf_printf(out, "    client_max_body_size %" PRId64 "m;\n",
                ctl->settings.body_mb);
     buf_printf(out, "    access_log %s line;\n",
@@ -298,6 +306,7 @@ void nginx_conf(const struct control *ctl, struct buf *out)
     add_types(out);
     add_http(ctl, out);
     nginx_maps(ctl, out);
+    nginx_handler_maps(out);
     nginx_pages_maps(out);
     add_proxy(ctl, out);
     if (!routing_sole(ctl))

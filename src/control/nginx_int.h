@@ -53,6 +53,9 @@ bool nginx_sticky(const struct app *app);
 
 /* ---- nginx_handlers.c ---- */
 
+/* Of the http block: what a handler's pattern has captured. */
+void nginx_handler_maps(struct buf *out);
+
 /* The location of a version, for all paths with its prefix. */
 void nginx_version(const struct control *ctl, struct buf *out,
                    const struct version *v);
@@ -65,7 +68,8 @@ void nginx_pages_maps(struct buf *out);
 /* Of a server: the lookup of a session, the platform's paths and pages. */
 void nginx_platform(struct buf *out);
 
-/* Of a server: put the version's prefix in front of what is not ours. */
+/* Of a server: clean the path, and put the version's prefix in front of what
+ * is not ours. */
 void nginx_prefix(struct buf *out);
 
 /* Directives of a handler that lets only some pass. */
@@ -73,5 +77,10 @@ void nginx_login(struct buf *out, const struct handler *h);
 
 /* What answers for a version that is stopped. */
 void nginx_asleep(struct buf *out);
+
+/* ---- nginx_tls.c ---- */
+
+/* The port on which browsers reach the apps by https; 0: there is none. */
+int64_t nginx_tls_port(const struct control *ctl);
 
 #endif

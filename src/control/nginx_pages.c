@@ -46,22 +46,49 @@ static const char nobody_page[] =
     "<!doctype html><meta charset=utf-8><title>Not found</title>"
     "<h1>No version of this application serves this name</h1>";
 
-static const char broken_login_page[] =
+static const char missing_page[] =
+    "<!doctype html><meta charset=utf-8><title>Not found</title>"
+    "<h1>There is no such file</h1>";
+
+static const char unauthorized_page[] = "Login required to view page.";
+
+static const char denied_page[] =
     "<!doctype html><meta charset=utf-8><title>Not allowed</title>"
     "<h1>The signed-in user is not authorized to view this page.</h1>";
 
 void nginx_pages_maps(struct buf *out)
 {
-    buf_add_str(out, "    map $http_cookie $appscale_auth {\n"
-                     "        default 0;\n"
-                     "        \"~*(?:^|; *)appscale_session=\" 1;\n"
-                     "    }\n");
+    buf_add_str(
+        out,
+        "    map $http_cookie $appscale_auth {\n"
+        "        default 0;\n"
+        "        \"~*(?:^|; *)appscale_session=\" 1;\n"
+        "    }\n"
+        "    map $request_uri $appscale_unclean {\n"
+        "        default \"\";\n"
+        "        \"~*^(?![^?]*%3f)[^?]*/(?:\\.|%2e){1,2}(?:[/?]|\\z)\" 1;\n"
+        "    }\n"
+        "    map $request_uri $appscale_raw {\n"
+        "        \"~^([^?]*)\" $1;\n"
+        "    }\n"
+        "    map \"\" $appscale_path {\n"
+        "        default \"\";\n"
+        "    }\n");
 }
 
+/*
+ * "." and ".." are gone from $uri, and who wrote them is sent there: the
+ * pattern takes what it captures escaped to the answer, all but a '?'.
+ */
 void nginx_prefix(struct buf *out)
 {
-    buf_add_str(out, "        if ($appscale_fresh) {\n"
+    buf_add_str(out, "        if ($appscale_unclean) {\n"
+                     "            rewrite \"^([\\s\\S]*)\\z\" "
+                     "$scheme://$http_host$1 redirect;\n"
+                     "        }\n"
+                     "        if ($appscale_fresh) {\n"
                      "            set $appscale_fresh \"\";\n"
+                     "            set $appscale_path $uri;\n"
                      "            rewrite \"^(?!");
     for (size_t i = 0; i < N_PLATFORM_PATHS; i++)
         buf_printf(out, "%s%s%s", i ? "|" : "", platform_paths[i].path,
@@ -75,16 +102,16 @@ void nginx_login(struct buf *out, const struct handler *h)
 {
     static const char *const word[] = {"", "required", "admin"};
 
-    if (h->login == LOGIN_OPTIONAL)
-        return;
-    buf_printf(out, "                auth_request /_appscale_auth_%s;\n",
-               word[h->login]);
-    if (!h->unauthorized)
-        buf_add_str(out, "                error_page 401 = @login;\n");
+    if (h->login != LOGIN_OPTIONAL)
+        buf_printf(out,
+                   "                auth_request /_appscale_auth_%s;\n"
+                   "                error_page 401 = @%s;\n"
+                   "                error_page 403 @denied;\n",
+                   word[h->login], h->unauthorized ? "unauthorized" : "login");
     /* A location with pages of its own has them all. */
-    buf_add_str(out, "                error_page 403 @denied;\n"
-                     "                error_page 502 504 @down;\n"
-                     "                error_page 413 @large;\n");
+    if (h->login != LOGIN_OPTIONAL || h->path)
+        buf_add_str(out, "                error_page 502 504 @down;\n"
+                         "                error_page 413 @large;\n");
 }
 
 /*
@@ -144,7 +171,9 @@ static void add_page(struct buf *out, const char *name, int status,
                "        location @%s {\n"
                "            internal;\n"
                "            auth_request off;\n"
+               "            types {\n            }\n"
                "            default_type text/html;\n"
+               "            add_header Cache-Control no-cache always;\n"
                "            return %d ",
                name, status);
     nginx_quoted(out, page, true);
@@ -172,14 +201,28 @@ void nginx_platform(struct buf *out)
     add_platform_paths(out);
     add_page(out, "down", 503, down_page);
     add_page(out, "large", 413, large_page);
-    add_page(out, "denied", 403, broken_login_page);
+    add_page(out, "denied", 403, denied_page);
+    add_page(out, "unauthorized", 401, unauthorized_page);
     buf_add_str(out, "        location @login {\n"
                      "            internal;\n"
                      "            auth_request off;\n"
                      "            return 302 $login_url;\n"
                      "        }\n"
+                     "        location @missing {\n"
+                     "            internal;\n"
+                     "            auth_request off;\n"
+                     "            types {\n            }\n"
+                     "            default_type text/html;\n"
+                     "            if ($http_if_match) {\n"
+                     "                return 412;\n"
+                     "            }\n"
+                     "            return 404 ");
+    nginx_quoted(out, missing_page, true);
+    buf_add_str(out, ";\n"
+                     "        }\n"
                      "        location / {\n"
                      "            auth_request off;\n"
+                     "            types {\n            }\n"
                      "            default_type text/html;\n"
                      "            return 404 ");
     nginx_quoted(out, nobody_page, true);
@@ -189,6 +232,7 @@ void nginx_platform(struct buf *out)
 void nginx_asleep(struct buf *out)
 {
     buf_add_str(out, "            auth_request off;\n"
+                     "            types {\n            }\n"
                      "            default_type text/html;\n"
                      "            return 503 ");
     nginx_quoted(out, asleep_page, true);

@@ -180,3 +180,231 @@ def test_the_cookie_is_given_only_where_it_decides(cookie_split):
         handler.end_headers()
     cookie_split.says['/own'] = own
     assert cookie_split.ask('/own').headers['Set-Cookie'] == 'GOOGAPPUID=mine'
+
+
+# ---- static files ----
+
+def static(url, path, upload=None, **more):
+    """A handler; keywords of staticFiles, but for those of the handler."""
+    own = {k: more.pop(k) for k in ('login', 'authFailAction',
+                                    'securityLevel') if k in more}
+    files = {'path': path, **more}
+    if upload:
+        files['uploadPathRegex'] = upload
+    return {'urlRegex': url, 'staticFiles': files, **own}
+
+
+FILES = {
+    'd/a.css': 'body {}', 'd/sub/b.html': '<p>', 'd/noext': 'n', 'd/a b': 's',
+    'd/big.txt': 'x' * 5000, 'd/big.png': 'x' * 5000, 'd/.hidden': 'h',
+    'd/A.JPG': 'j', 'd/f.mjs': 'm', 'd/w.webp': 'w', 'd/f.dart': 'd',
+    'd/g.gss': 'g', 'd/n.ng': 'n', 'd/t.ttf': 't', 'd/f.woff2': 'w',
+    'c++/x.txt': 'plus', 'img/1.png': 'one', 'secret.py': 'secret = 1',
+    'r/one.txt': 'r1', 'q/two.txt': 'q2', 'ä.txt': 'ae', '100%.txt': 'pct',
+    'q?m.txt': 'mark', 'd/$x.txt': 'dollar',
+}
+
+HANDLERS = [
+    static('/s/(.*)', 'd/\\1', 'd/(.*)'),
+    static('/plus/(.*)', 'c++/\\1', 'c++/(.*)'),
+    static('/i/([0-9]+)\\.(p)ng', 'img/\\1.\\2ng', 'img/.*\\.png'),
+    static('/([^/]*\\.(?:py|txt))', '\\1', '.*\\.txt'),
+    static('/long', 'd/a.css', expiration='691200s'),
+    static('/mine', 'd/a.css', mimeType='text/x-mine'),
+    static('/hdr', 'd/big.txt', httpHeaders={
+        'X-A': 'a $1 "q" \\1', 'ETag': '"fixed"', 'Content-Type': 'text/x-h',
+        'Cache-Control': 'no-store'}),
+    static('/exp', 'd/a.css', httpHeaders={
+        'Expires': 'Fri, 01 Jan 1990 00:00:00 GMT'}),
+    static('/req/(.*)', 'r/\\1', 'r/(.*)', requireMatchingFile=True),
+    static('/re(.*)', 'q\\1', requireMatchingFile=True),
+    static('/req/three.txt', 'd/a.css'),
+    static('/re.*l\\.txt', 'nowhere.txt'),
+    static('.*\\.loop', 'none', requireMatchingFile=True),
+    static('/in/(.*)', 'd/\\1', login='LOGIN_REQUIRED'),
+    static('/un/(.*)', 'd/\\1', login='LOGIN_ADMIN',
+           authFailAction='AUTH_FAIL_ACTION_UNAUTHORIZED'),
+    static('/d', 'd'),
+    {'urlRegex': '/boss(/.*)?', 'login': 'LOGIN_ADMIN',
+     'script': {'scriptPath': 'auto'}},
+]
+
+
+@pytest.fixture(scope='module')
+def files():
+    e = Edge({'p': {'services': {'default': service({
+        'id': 'v', 'handlers': HANDLERS,
+        'inboundServices': ['INBOUND_SERVICE_WARMUP']})}}},
+        {'p/default/v': FILES})
+    yield e
+    e.close()
+
+
+@pytest.mark.parametrize('path, want', [
+    ('/s/a.css', 'body {}'), ('/s/sub/b.html', '<p>'), ('/s/noext', 'n'),
+    ('/s/a%20b', 's'), ('/s/%61.css', 'body {}'), ('/s/.hidden', 'h'),
+    ('/s/$x.txt', 'dollar'), ('/s/a.css?x=1', 'body {}'),
+    ('/plus/x.txt', 'plus'), ('/i/1.png', 'one'), ('/%C3%A4.txt', 'ae'),
+    ('/100%25.txt', 'pct'), ('/q%3Fm.txt', 'mark'),
+    ('/s/', 404), ('/s/none', 404), ('/s/sub', 404), ('/s/sub/', 404),
+    ('/s//a.css', 404), ('/s/sub//b.html', 404), ('/s//etc/passwd', 404),
+    ('/s/a.css/', 404), ('/s/a.css%00', 400), ('/d', 404), ('/i/2.png', 404),
+    ('/secret.py', 404),                        # not among the uploads
+    ('/s', 'app'), ('/S/a.css', 'app'), ('/i/x.png', 'app'),
+    ('/long/', 'app'), ('/longer', 'app'), ('/x/long', 'app'), ('/', 'app'),
+    ('/s%2Fa.css', 'body {}'),
+    ('/req/one.txt', 'r1'), ('/req//one.txt', 'app'), ('/re/two.txt', 'q2'),
+    ('/req/three.txt', 'body {}'), ('/req/none', 'app'), ('/req/', 'app'),
+    ('/req/all.txt', 404), ('/x.loop', 'app'), ('/req/a%3Fb', 'app'),
+    ('/8/req/one.txt', 'app'), ('/req/sp%20ace?q=1', 'app'),
+])
+def test_a_path_finds_its_file(files, path, want):
+    answer = files.ask(path)
+    if want == 'app':
+        assert answer.json()['path'] == path
+    elif want in (400, 404):
+        assert answer.status_code == want
+        assert answer.headers['Content-Type'].startswith('text/html')
+    else:
+        assert (answer.status_code, answer.text) == (200, want)
+        assert files.seen[-1:] != [path]        # no instance was asked
+
+
+@pytest.mark.parametrize('name, want', [
+    ('a.css', 'text/css'), ('sub/b.html', 'text/html'),
+    ('noext', 'application/octet-stream'), ('A.JPG', 'image/jpeg'),
+    ('f.mjs', 'text/javascript'), ('w.webp', 'image/webp'),
+    ('f.dart', 'application/dart'), ('g.gss', 'text/css'),
+    ('n.ng', 'text/html'), ('t.ttf', 'application/x-font-ttf'),
+    ('f.woff2', 'application/font-woff2')])
+def test_the_type_is_that_of_the_extension(files, name, want):
+    assert files.ask(f'/s/{name}').headers['Content-Type'] == want
+
+
+def test_headers_of_a_static_file(files):
+    plain = files.ask('/s/a.css').headers
+    assert plain['Cache-Control'] == 'max-age=600, public'
+    assert 'Expires' in plain
+    assert re.fullmatch('"[^"]+"', plain['ETag'])
+    assert 'Set-Cookie' not in plain
+    assert 'max-age=691200' in files.ask('/long').headers['Cache-Control']
+    assert files.ask('/mine').headers['Content-Type'] == 'text/x-mine'
+    own = files.ask('/hdr').headers
+    assert own['X-A'] == 'a $1 "q" \\1'
+    assert own['ETag'] == '"fixed"'
+    assert own['Content-Type'] == 'text/x-h'
+    assert own['Cache-Control'] == 'no-store'
+    assert 'Expires' not in own
+    own = files.ask('/exp').headers
+    assert own['Expires'] == 'Fri, 01 Jan 1990 00:00:00 GMT'
+    assert own['Cache-Control'] == 'public, max-age=600'
+
+
+@pytest.mark.parametrize('method', ['POST', 'PUT', 'DELETE', 'PATCH',
+                                    'OPTIONS', 'PROPFIND'])
+def test_any_method_gets_the_file(files, method):
+    for body in None, 'x' * 100000:
+        answer = files.ask('/s/a.css', method=method, data=body)
+        assert (answer.status_code, answer.text) == (200, 'body {}')
+        assert answer.headers['Content-Type'] == 'text/css'
+        assert 'public' in answer.headers['Cache-Control']
+    assert files.ask('/s/none', method=method).status_code == 404
+    assert files.ask('/re/two.txt', method=method).text == 'q2'
+    assert files.ask('/req/none', method=method).json()['method'] == method
+
+
+def test_head_has_no_body(files):
+    answer = files.ask('/s/a.css', method='HEAD')
+    assert (answer.status_code, answer.text) == (200, '')
+    assert answer.headers['Content-Length'] == '7'
+
+
+def test_conditions_are_kept(files):
+    tag = files.ask('/s/a.css').headers['ETag']
+
+    def status(path='/s/a.css', **headers):
+        return files.ask(path, headers={
+            k.replace('_', '-'): v for k, v in headers.items()}).status_code
+    for matches in tag, f'W/{tag}', f'"x", {tag}', f'W/"x",W/{tag}', '*':
+        assert status(If_None_Match=matches) == 304, matches
+    assert status(If_None_Match='"x"') == 200
+    assert status(If_Match=tag) == 200
+    assert status(If_Match=f'"x", {tag}') == 200
+    assert status(If_Match='*') == 200
+    assert status(If_Match='"x"') == 412
+    assert status('/s/none', If_Match='"x"') == 412
+    kept = files.ask('/s/a.css', headers={'If-None-Match': tag})
+    assert kept.headers['ETag'] == tag
+    assert kept.text == ''
+
+
+def test_a_part_of_a_file(files):
+    part = files.ask('/s/a.css', headers={'Range': 'bytes=1-3'})
+    assert (part.status_code, part.text) == (206, 'ody')
+    assert part.headers['Content-Range'] == 'bytes 1-3/7'
+    part = files.ask('/s/a.css', headers={'Range': 'bytes=9-'})
+    assert part.status_code == 416
+
+
+def test_text_is_compressed_and_pictures_are_not(files):
+    def encoding(path, accept):
+        headers = files.ask(path, headers={'Accept-Encoding': accept}).headers
+        return headers.get('Content-Encoding'), headers.get('Vary')
+    assert encoding('/s/big.txt', 'gzip') == ('gzip', 'Accept-Encoding')
+    assert encoding('/s/big.txt', 'identity') == (None, 'Accept-Encoding')
+    assert encoding('/s/big.png', 'gzip') == (None, None)
+
+
+def test_a_static_file_asks_who_it_is_only_where_it_must(files):
+    files.seen.clear()
+    cookie = {'Cookie': 'appscale_session=ann'}
+    assert files.ask('/s/a.css', headers=cookie).text == 'body {}'
+    assert files.seen == []
+    assert files.ask('/').json()['headers'].get('x-appscale-user-email') is None
+    assert files.seen == ['/']
+    assert files.ask('/', headers=cookie).json()['headers'][
+        'x-appscale-user-email'] == 'ann'
+
+
+def test_who_may_pass(files):
+    ann = {'Cookie': 'appscale_session=ann'}
+    boss = {'Cookie': 'appscale_session=boss'}
+    out = files.ask('/in/a.css')
+    assert out.status_code == 302
+    assert out.headers['Location'].endswith('/_ah/login?continue=here')
+    assert files.ask('/in/a.css', method='POST').status_code == 302
+    assert files.ask('/in/a.css', headers=ann).text == 'body {}'
+    assert files.ask('/in/none', headers=ann).status_code == 404
+    assert files.ask('/in/a.css', method='POST', headers=ann).text == 'body {}'
+    out = files.ask('/un/a.css')
+    assert (out.status_code, out.text) == (401, 'Login required to view page.')
+    assert out.headers['Content-Type'] == 'text/html'
+    assert out.headers['Cache-Control'] == 'no-cache'
+    assert files.ask('/un/a.css', headers=ann).status_code == 403
+    assert files.ask('/un/a.css', headers=boss).text == 'body {}'
+    assert files.ask('/boss').status_code == 302
+    assert files.ask('/boss/x', headers=ann).status_code == 403
+    assert files.ask('/boss/x', headers=boss).json()['path'] == '/boss/x'
+    assert files.ask('/_ah/warmup').status_code == 302
+    assert files.ask('/_ah/warmup', headers=boss).status_code == 200
+    assert files.ask('/_ah/start', headers=boss).status_code == 404
+    assert files.ask('/_appscale_auth').json()['path'] == '/_appscale_auth'
+
+
+@pytest.mark.parametrize('path, want', [
+    ('/s/../secret.py', '/secret.py'), ('/./a', '/a'), ('/a/.', '/a/'),
+    ('/a/..', '/'), ('/a/%2e%2E/b?x=%20/../y', '/b?x=%20/../y'),
+    ('/a/%2e./b', '/b'), ('/s/../a%20b%0d%0aX-Y:%20z', '/a%20b%0D%0AX-Y:%20z'),
+    ('//x.example/./y', '//x.example/y'), ('/a/./?', '/a/'),
+    ('/s/../%23%25', '/%23%25'),
+    ('/a/...', None), ('/a/.b', None), ('/a/b..', None), ('/a?/../b', None),
+    ('/a//b', None), ('/%2e', '/'), ('/a/x%2F..%2Fb', None),
+    ('/a/../b%3Fc', None)])
+def test_dots_in_a_path_are_resolved_for_the_client(files, path, want):
+    answer = files.ask(path, host='p.localhost:99')
+    if want is None:
+        assert answer.json()['path'] == path
+    else:
+        assert answer.status_code == 302
+        assert answer.headers['Location'] == 'http://p.localhost:99' + want
+        assert 'X-Y' not in answer.headers

@@ -70,6 +70,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(out)
 
     do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = _answer
+    do_PATCH = do_PROPFIND = _answer
 
 
 class Edge:

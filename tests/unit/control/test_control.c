@@ -304,7 +304,8 @@ static void generated_files_depend_on_the_model_alone(void **state)
     assert_true(has(&web, "location ~ \"^/\\\\.guest/default/v1:(?=/)"
                           "(?:/a\\\\.b(.*))\\\\z\" {"));
     assert_true(has(&web, "auth_request /_appscale_auth_admin;"));
-    assert_true(has(&web, "set $appscale_file \"/x$1${appscale_dollar}\";"));
+    assert_true(
+        has(&web, "set $appscale_file \"/x${appscale_1}${appscale_dollar}\";"));
     assert_true(has(&web, "server_name guest.localhost *.guest.localhost "));
     assert_true(has(&web, " guest/default/v1 guest:default:v1:7;"));
     assert_false(has(&web, "secret"));
