@@ -1,4 +1,6 @@
 """Every language: its example is deployed as a person does it, and used."""
+import concurrent.futures
+import hashlib
 import http.client
 import json
 import os
@@ -340,3 +342,135 @@ def test_nodejs_says_what_is_wrong(build, files, reason):
     status, said, _ = build('nodejs', files)
     assert status != 0
     assert f'\nerror: {reason}' in '\n' + said
+
+
+# ---- PHP ----
+
+def upload(data, name='a.txt'):
+    body = (b'--frontier\r\nContent-Disposition: form-data; name="file"; '
+            b'filename="' + name.encode() + b'"\r\n\r\n' + data +
+            b'\r\n--frontier--\r\n')
+    return {'body': body, 'headers': {
+        'Content-Type': 'multipart/form-data; boundary=frontier'}}
+
+
+def test_php(platform):
+    platform.deploy(example('php'), '--project', 'fingerprints')
+    assert 'in PHP' in Page(platform, 'fingerprints').text
+    assert Page(platform, 'fingerprints', '/static/style.css').headers[
+        'Content-Type'] == 'text/css'
+    for path in ('/src/Upload.php', '/composer.json', '/index.php/x'):
+        assert Page(platform, 'fingerprints', path).status == 404
+    for size in (10, 30 << 20):
+        data = b'<p>' * size
+        data = data[:size]
+        page = Page(platform, 'fingerprints', **upload(data, 'a&b'))
+        assert page.status == 200
+        assert hashlib.sha256(data).hexdigest() in page.text
+        assert f'{size:,} bytes' in page.text
+        assert 'a&amp;b' in page.text
+
+
+# Answers once as many requests are under way as it is told.
+TOGETHER = '''<?php
+header('Content-Type: application/json');
+$wanted = (int) ($_GET['n'] ?? exit());
+$end = time() + 60;
+$folder = ini_get('upload_tmp_dir') . '/together';
+@mkdir($folder);
+touch("$folder/" . getmypid());
+while (($n = count(glob("$folder/*"))) < $wanted && time() < $end) {
+    usleep(10000);
+}
+error_log("there were $n");
+echo json_encode(['n' => $n, 'https' => $_SERVER['HTTPS'] ?? null,
+    'uri' => $_SERVER['REQUEST_URI'], 'peer' => $_SERVER['REMOTE_ADDR'],
+    'env' => getenv('SET'), 'build' => getenv('BUILT'),
+    'limit' => ini_get('memory_limit'), 'own' => ini_get('precision')]);
+'''
+
+
+def test_php_answers_many_at_once_and_knows_its_surroundings(
+        platform, tmp_path):
+    (tmp_path / 'app.yaml').write_text(
+        'runtime: php82\nenv_variables: {SET: one}\n'
+        'build_env_variables: {BUILT: two}\n'
+        'entrypoint: serve --workers=1 web/front.php\n')
+    (tmp_path / 'web').mkdir()
+    (tmp_path / 'web' / 'front.php').write_text(TOGETHER)
+    (tmp_path / 'php.ini').write_text('precision = 9\n')
+    platform.deploy(str(tmp_path), '--project', 'together')
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        pages = list(pool.map(
+            lambda i: Page(platform, 'together', f'/a%20b/{i}?n=6'),
+            range(6)))
+    for i, page in enumerate(pages):
+        assert json.loads(page.text) == {
+            'n': 6, 'https': None, 'uri': f'/a%20b/{i}?n=6',
+            'peer': '127.0.0.1', 'env': 'one', 'build': False,
+            'limit': '192M', 'own': '9'}
+    assert 'there were 6' in platform.cli('logs', 'together').stdout
+
+
+@pytest.mark.parametrize('files, reason', [
+    ({'a.php': ''}, 'there is neither public/index.php nor index.php'),
+    ({'index.php': '<?php\n', 'lib/a.php': '<?php\n\nfunction {\n'},
+     'lib/a.php, line 3: syntax error, unexpected token "{"'),
+    ({'index.php': '<?php\n', 'composer.json': '{\n "name": "a/b"\n "x": 1}\n'},
+     'composer.json, line 2: Expected one of'),
+    ({'index.php': '<?php\n', 'composer.json':
+      '{"require": {"php": ">=99"}}'},
+     'composer.json: Root composer.json requires php >=99 but your php '
+     'version'),
+    ({'index.php': '<?php\n', 'composer.json':
+      '{"scripts": {"gcp-build": "echo because && false"}}'},
+     'composer run-script gcp-build failed: '),
+])
+def test_php_says_what_is_wrong(build, files, reason):
+    status, said, _ = build('php', files, GAE_RUNTIME='php82')
+    assert status != 0
+    assert f'\nerror: {reason}' in '\n' + said
+
+
+# ---- any program ----
+
+def test_custom(platform):
+    """A program of the archive's own: it keeps its executable bit."""
+    platform.deploy(example('custom'), '--project', 'anything')
+    text = Page(platform, 'anything', '/some/where?a=<b>').text
+    assert '<code>GET /some/where?a=&#60;b&#62; HTTP/1.1</code>' in text
+    assert '<th>GAE_RUNTIME</th><td>custom</td>' in text
+    assert Page(platform, 'anything', '/static/style.css').status == 200
+
+
+def test_custom_wants_an_entrypoint(build):
+    status, said, _ = build('custom', {'README': ''})
+    assert status != 0
+    assert said.startswith('error: `runtime: custom` wants an entrypoint')
+
+
+# ---- their environments ----
+
+def test_build_and_instance_have_variables_of_their_own(platform, tmp_path):
+    """build_env_variables reach the build alone; the class, the instance."""
+    (tmp_path / 'package.json').write_text(json.dumps({'scripts': {
+        'build': 'echo "$ONE $TWO $GOOGLE_RUNTIME" >seen',
+        'start': 'node server.js'}}))
+    (tmp_path / 'app.yaml').write_text(
+        'runtime: nodejs20\ninstance_class: F4\n'
+        'env_variables: {ONE: one, PORT: "1"}\n'
+        'build_env_variables: {TWO: two, PATH: /nowhere}\n')
+    (tmp_path / 'server.js').write_text(
+        'const seen = require("fs").readFileSync("seen", "utf8");\n'
+        'const answer = JSON.stringify({ seen, env: process.env });\n'
+        'require("http").createServer((request, response) => {\n'
+        '  response.end(answer);\n'
+        '}).listen(process.env.PORT, "127.0.0.1");\n')
+    platform.deploy(str(tmp_path), '--project', 'variables')
+    told = json.loads(Page(platform, 'variables').text)
+    assert told['seen'] == ' two nodejs20\n'
+    env = told['env']
+    assert env['ONE'] == 'one'
+    assert 'TWO' not in env
+    assert (env['GAE_MEMORY_MB'], env['WEB_CONCURRENCY']) == ('1536', '8')
+    assert env['NODE_ENV'] == 'production'
