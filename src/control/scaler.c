@@ -27,10 +27,7 @@
     (15 * CLOCK_SEC)           /* a fresh instance warms up: cpu says little   \
                                 */
 #define SPARE (60 * CLOCK_SEC) /* between two of max_idle that are stopped */
-
-/* The bounds of the time in which a queue should be gone. */
-#define DRAIN_MIN (1 * CLOCK_SEC)
-#define DRAIN_MAX (10 * CLOCK_SEC)
+#define DRAIN (10 * CLOCK_SEC) /* in which a queue should be gone */
 
 #define MANY 1000000 /* more instances than anybody has */
 
@@ -50,6 +47,11 @@ typedef const struct scaler_instance *stop_fn(const struct view *v, char *why,
                                               size_t n);
 
 static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t later(int64_t a, int64_t b)
 {
     return a > b ? a : b;
 }
@@ -169,18 +171,19 @@ static void blend(double *average, double value, double seconds)
 /*
  * How long a request takes, by Little's law: the time that requests spent over
  * those that ended.  Those in hand count as ended, else the first long ones
- * would seem endless.
+ * would seem endless; and one more of FIRST does, for short ones are mostly
+ * over before a look sees them.
  */
 static void learn_time(const struct view *v, double seconds)
 {
     struct scaler_memory *m = v->m;
-    double keep = MEMORY / (MEMORY + seconds), n;
+    double keep = MEMORY / (MEMORY + seconds), took;
 
     m->work = m->work * keep + v->running * seconds;
     m->ended = m->ended * keep + (double)v->look->served;
-    n = m->ended + v->running;
-    if (m->ended >= 1 || (n >= 1 && m->work / n > FIRST))
-        m->took = m->work / n;
+    took = (m->work + FIRST) / (m->ended + v->running + 1);
+    if (m->ended >= 1 || took > FIRST)
+        m->took = took;
 }
 
 /* The instances that the load of this moment still keeps busy. */
@@ -251,37 +254,44 @@ static int want_min(const struct view *v, char *why, size_t n)
 }
 
 /*
- * Instances that take what arrives and what waits within the time to drain it;
- * never more than would have all of it in hand at once.
+ * Instances that take what arrives and drain what waits in time; never more
+ * than would have all of it in hand at once.
  */
 static int drainers(const struct view *v, int waiting)
 {
-    double took = v->m->took > 0 ? v->m->took : FIRST, load;
-    int64_t drain = v->s->max_pending;
+    double took = v->m->took > 0 ? v->m->took : FIRST;
+    double load = waiting * smaller(took * CLOCK_SEC / DRAIN, 1);
 
-    drain = drain < DRAIN_MIN ? DRAIN_MIN : drain;
-    drain = drain > DRAIN_MAX ? DRAIN_MAX : drain;
-    load = waiting * smaller(took * CLOCK_SEC / (double)drain, 1);
     load += v->m->arriving * v->m->took;
     load = smaller(load, v->running + v->look->queued);
     return larger(hold(load, v->s->concurrent), 1);
 }
 
 /*
+ * Whether those that are there do not get on with the queue: nothing has ended
+ * and none has come since the oldest waits, or it waits for too long although
+ * no fresh one is at it.  Basic scaling promises one when none is free.
+ */
+static bool stalled(const struct view *v)
+{
+    int64_t now = v->look->now, age = v->look->queued_for;
+    int64_t quiet = now - later(v->m->freed, v->m->grown);
+
+    return v->s->kind == SCALING_BASIC || quiet > age || quiet > DRAIN ||
+           (age >= v->s->max_pending && now - v->m->grown > DRAIN);
+}
+
+/*
  * Requests wait.  Younger than min_pending they start none, unless there is
- * none at all.  Then as many are wanted as drain the queue; and one more than
- * there are, when those do not seem to get on with it: nothing has ended since
- * the oldest came, or it has waited for max_pending and no fresh instance is
- * about to change that.  Basic scaling promises one when none is free.
+ * none at all.  Then as many are wanted as drain the queue, and one more than
+ * there are when it is stalled and none is coming.
  */
 static int want_for_queue(const struct view *v, char *why, size_t n)
 {
     const struct scaler_look *look = v->look;
-    const struct scaler_memory *m = v->m;
-    bool overdue = look->queued_for >= v->s->max_pending, stalled;
     int waiting = look->queued, wanted;
 
-    if (!overdue)
+    if (look->queued_for < v->s->max_pending)
         waiting -= v->free; /* the balancer is about to hand these over */
     if (waiting <= 0 || (v->have > 0 && look->queued_for < v->s->min_pending))
         return 0;
@@ -289,10 +299,9 @@ static int want_for_queue(const struct view *v, char *why, size_t n)
              s_if_many(look->queued), look->queued == 1 ? "s" : "",
              span(look->queued_for).text);
     wanted = drainers(v, waiting);
-    stalled = v->s->kind == SCALING_BASIC ||
-              look->now - m->freed > look->queued_for ||
-              (overdue && look->now - m->grown > DRAIN_MAX);
-    return v->starting == 0 && stalled ? larger(wanted, v->ready + 1) : wanted;
+    if (v->starting == 0 && stalled(v))
+        wanted = larger(wanted, v->ready + 1);
+    return wanted;
 }
 
 /* Requests in hand, on average, against max_concurrent x target. */
