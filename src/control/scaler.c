@@ -22,12 +22,10 @@
 #define FIRST     1.0  /* seconds a request takes, before one has ended */
 #define PRECISION 1e-6 /* an average comes near its load, never onto it */
 
-#define PEAK (60 * CLOCK_SEC) /* how long the busiest moment counts */
-#define SETTLE                                                                 \
-    (15 * CLOCK_SEC)           /* a fresh instance warms up: cpu says little   \
-                                */
-#define SPARE (60 * CLOCK_SEC) /* between two of max_idle that are stopped */
-#define DRAIN (10 * CLOCK_SEC) /* in which a queue should be gone */
+#define PEAK   (60 * CLOCK_SEC) /* how long the busiest moment counts */
+#define SETTLE (20 * CLOCK_SEC) /* a fresh one warms up: cpu says little */
+#define SPARE  (60 * CLOCK_SEC) /* between two of max_idle that are stopped */
+#define DRAIN  (10 * CLOCK_SEC) /* in which a queue should be gone */
 
 #define MANY 1000000 /* more instances than anybody has */
 
@@ -36,7 +34,7 @@ struct view {
     const struct scaling *s;
     const struct scaler_look *look;
     struct scaler_memory *m;
-    int have, ready, starting;
+    int have, ready;
     int running; /* requests in hand */
     int free;    /* requests that ready ones can take at once */
     double cpu;  /* of those at work, in instances */
@@ -127,7 +125,6 @@ static struct view see(const struct scaling *s, struct scaler_memory *m,
             v.cpu += in->cpu;
     }
     v.have = (int)look->n_instances;
-    v.starting = v.have - v.ready;
     return v;
 }
 
@@ -192,7 +189,6 @@ static int needed(const struct view *v)
     const struct scaling *s = v->s;
     int n = hold(v->running + v->look->queued, s->concurrent);
 
-    n = larger(n, v->look->served > 0);
     n = larger(n, spread(v->m->running, s->concurrent * s->throughput * STAY));
     return larger(n, spread(v->m->cpu, s->cpu * STAY));
 }
@@ -217,12 +213,9 @@ static void remember(const struct view *v)
     const struct scaler_look *look = v->look;
     struct scaler_memory *m = v->m;
     int present = v->running + look->queued;
-    int64_t gap = m->begun ? look->now - m->seen : 0;
+    int64_t gap = m->seen ? look->now - m->seen : 0;
     double seconds = (double)gap / CLOCK_SEC, arrived;
 
-    if (!m->begun)
-        m->freed = m->stopped = look->now;
-    m->begun = true;
     if (seconds > 0) {
         arrived = (double)look->served + present - m->present;
         blend(&m->arriving, arrived > 0 ? arrived / seconds : 0, seconds);
@@ -277,14 +270,14 @@ static bool stalled(const struct view *v)
     int64_t now = v->look->now, age = v->look->queued_for;
     int64_t quiet = now - later(v->m->freed, v->m->grown);
 
-    return v->s->kind == SCALING_BASIC || quiet > age || quiet > DRAIN ||
+    return v->s->kind == SCALING_BASIC || quiet > age ||
            (age >= v->s->max_pending && now - v->m->grown > DRAIN);
 }
 
 /*
  * Requests wait.  Younger than min_pending they start none, unless there is
  * none at all.  Then as many are wanted as drain the queue, and one more than
- * there are when it is stalled and none is coming.
+ * are ready when it is stalled.
  */
 static int want_for_queue(const struct view *v, char *why, size_t n)
 {
@@ -299,9 +292,7 @@ static int want_for_queue(const struct view *v, char *why, size_t n)
              s_if_many(look->queued), look->queued == 1 ? "s" : "",
              span(look->queued_for).text);
     wanted = drainers(v, waiting);
-    if (v->starting == 0 && stalled(v))
-        wanted = larger(wanted, v->ready + 1);
-    return wanted;
+    return stalled(v) ? larger(wanted, v->ready + 1) : wanted;
 }
 
 /* Requests in hand, on average, against max_concurrent x target. */
@@ -428,7 +419,7 @@ static const struct scaler_instance *stop_idle(const struct view *v, char *why,
     int need = peak(&v->m->minute, PEAK, v->look->now);
 
     need = larger(need, v->s->min);
-    if (!in || in->requests > 0 || v->look->queued > 0 || v->ready == 1 ||
+    if (!in || in->requests > 0 || v->look->queued > 0 ||
         v->have - need <= v->s->max_idle ||
         v->look->now - v->m->stopped < SPARE)
         return NULL;
@@ -503,7 +494,7 @@ struct scaler_decision scaler_decide(const struct scaling *s,
     struct scaler_decision d = {.stop = -1};
     struct view v = see(s, m, look);
 
-    if (m->begun && look->now < m->seen)
+    if (look->now < m->seen)
         memset(m, 0, sizeof(*m)); /* another boot: nothing of it is true */
     remember(&v);
     more(&v, &d);

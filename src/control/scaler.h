@@ -81,7 +81,6 @@ struct scaler_peaks {
 
 /* What is remembered between looks; zeroed at first.  scaler.c's own. */
 struct scaler_memory {
-    bool begun;
     int64_t seen;    /* the last look, */
     int present;     /* requests it saw, running or waiting */
     int have, ready; /* and instances */

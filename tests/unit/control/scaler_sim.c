@@ -151,7 +151,11 @@ static void work(struct sim *sim, struct sim_instance *in)
 {
     double use = in->n * sim->spin, step = sim->tick;
 
-    in->cpu += (use < 1 ? use : 1) * sim->tick;
+    if (ready(sim, in) &&
+        sim->now < in->ready_at + (int64_t)(sim->warming * CLOCK_SEC))
+        in->cpu += sim->tick;
+    else
+        in->cpu += (use < 1 ? use : 1) * sim->tick;
     if (use > 1)
         step /= use;
     in->progress += step;

@@ -34,6 +34,7 @@ struct sim {
     double took;    /* seconds of an undisturbed request */
     double spin;    /* part of them on the processor */
     double startup; /* seconds until an instance is ready */
+    double warming; /* and seconds of all its processor after that */
     double noise;   /* arrivals vary evenly by so much of themselves */
     bool random;    /* ... or arrive each by itself (Poisson) */
     double tick;    /* seconds */

@@ -58,6 +58,21 @@ static void settle(double rate)
     sim_forget(&sim);
 }
 
+/* One look at `n` instances, t seconds after some moment. */
+static struct scaler_decision look_at(struct scaler_memory *m,
+                                      const struct scaler_instance *instances,
+                                      size_t n, int t, int queued)
+{
+    struct scaler_look look = {.now = (1000 + t) * CLOCK_SEC,
+                               .traffic = true,
+                               .queued = queued,
+                               .queued_for = queued ? CLOCK_SEC / 10 : 0,
+                               .instances = instances,
+                               .n_instances = n};
+
+    return scaler_decide(&sim.scaling, m, &look);
+}
+
 /* ---- automatic: up and down ---- */
 
 static void test_the_first_request_starts_one_at_once(void **state)
@@ -234,6 +249,19 @@ static void test_a_second_burst_is_measured_by_what_the_first_took(void **state)
     waited_at_most(sim.startup + 1.5);
 }
 
+static void test_no_more_are_started_than_requests_are_there(void **state)
+{
+    (void)state;
+    sim_init(&sim, AUTOMATIC("'maxConcurrentRequests': 1"));
+    sim.took = 20; /* which makes ten at once a heavy load, were they more */
+    sim_steady(&sim, 10 * MINUTES, 0.03);
+    have_between(1, 2);
+    sim_steady(&sim, 0.05, 200);
+    sim_steady(&sim, 5, 0);
+    if (sim.most > 10)
+        sim_fail(&sim, "%d instances for ten requests", sim.most);
+}
+
 /* ---- automatic: steady loads ---- */
 
 /* At once, for 10 of concurrency: on the thresholds of start, stop and room. */
@@ -254,7 +282,7 @@ static void test_a_steady_load_keeps_a_steady_number(void **state)
                      levels[i], noises[k]);
             sim_steady(&sim, 30, levels[i] / sim.took * 2);
             settle(levels[i] / sim.took);
-            sim_steady(&sim, 2 * HOURS, levels[i] / sim.took);
+            sim_steady(&sim, HOURS, levels[i] / sim.took);
             nothing_changed();
             have_between((int)ceil(levels[i] / 7), (int)(levels[i] / 4) + 1);
             waited_at_most(0.5);
@@ -272,8 +300,8 @@ static void test_random_arrivals_hardly_move_the_number(void **state)
         sim_init(&sim, AUTOMATIC());
         sim.random = true;
         settle(levels[i] / sim.took);
-        sim_steady(&sim, 6 * HOURS, levels[i] / sim.took);
-        if (sim.starts + sim.stops > 6)
+        sim_steady(&sim, 4 * HOURS, levels[i] / sim.took);
+        if (sim.starts + sim.stops > 4)
             sim_fail(&sim, "%d starts, %d stops at %.1f", sim.starts, sim.stops,
                      levels[i]);
         waited_at_most(1.5);
@@ -333,25 +361,51 @@ static void test_work_for_the_processor_finds_instances(void **state)
     waited_at_most(0.5);
 }
 
+/* What a runtime compiles at its start says nothing of the load. */
+static void test_a_warming_instance_starts_no_other(void **state)
+{
+    (void)state;
+    sim_init(&sim, AUTOMATIC("'maxConcurrentRequests': 80"));
+    sim.took = 0.1;
+    sim.spin = 0.2;
+    sim.warming = 10;
+    sim_steady(&sim, 10 * MINUTES, 20);
+    have_between(1, 1);
+}
+
 /* A thread that spins for nobody is not relieved by more of its kind. */
 static void test_an_idle_processor_hog_stays_alone(void **state)
 {
-    struct scaler_memory m = {0};
     struct scaler_instance in = {.ready = true, .cpu = 1};
+    struct scaler_memory m = {0};
 
     (void)state;
     sim_init(&sim, AUTOMATIC(SCHEDULER("'minInstances': 1")));
-    for (int64_t t = 1; t < 3000; t++) {
-        struct scaler_look look = {.now = t * CLOCK_SEC,
-                                   .traffic = true,
-                                   .instances = &in,
-                                   .n_instances = 1};
-        struct scaler_decision d = scaler_decide(&sim.scaling, &m, &look);
+    for (int t = 1; t < 3000; t++) {
+        struct scaler_decision d;
 
         in.idle = t * CLOCK_SEC;
+        d = look_at(&m, &in, 1, t, 0);
         assert_int_equal(d.start, 0);
         assert_int_equal(d.stop, -1);
     }
+}
+
+static void test_a_load_right_on_the_target_starts_one(void **state)
+{
+    (void)state;
+    for (int requests = 5; requests <= 6; requests++) {
+        struct scaler_instance in = {.ready = true, .requests = requests};
+        struct scaler_memory m = {0};
+        int started = 0;
+
+        sim_init(&sim, AUTOMATIC());
+        for (int t = 1; t < 600; t++)
+            started += look_at(&m, &in, 1, t, 0).start > 0;
+        assert_true((started > 0) == (requests == 6));
+        sim_release(&sim);
+    }
+    sim_init(&sim, AUTOMATIC());
 }
 
 static void test_a_thousand_at_once_fit_one_instance(void **state)
@@ -425,6 +479,35 @@ static void test_spare_ones_stand_beside_those_at_work(void **state)
     have_between(0, 0);
 }
 
+static void test_spare_ones_stand_beside_busy_processors(void **state)
+{
+    (void)state;
+    sim_init(&sim, AUTOMATIC("'maxConcurrentRequests': 80, "
+                             "'minIdleInstances': 2"));
+    sim.took = 0.1;
+    sim.spin = 1;
+    sim_steady(&sim, 5 * MINUTES, 14); /* 1.4 processors: 3 */
+    have_between(5, 5);
+}
+
+/* What a burst needs at once is kept though the average needs little. */
+static void test_the_busiest_moment_of_a_minute_is_kept(void **state)
+{
+    (void)state;
+    sim_init(&sim, AUTOMATIC("'maxIdleInstances': 1, " SCHEDULER(
+                       "'minInstances': 6")));
+    sim.took = 2;
+    for (int i = 0; i < 60; i++) {
+        sim_steady(&sim, 0.05, 1200); /* sixty at once */
+        sim_steady(&sim, 30, 0);
+        if (i == 10) {
+            sim.scaling.min = 0;
+            sim_forget(&sim);
+        }
+    }
+    nothing_changed();
+}
+
 static void test_too_many_spare_ones_go_one_a_minute(void **state)
 {
     int before;
@@ -478,15 +561,28 @@ static void test_late_looks_suppose_the_worst(void **state)
     have_between(0, 0);
 }
 
+static void forward(struct scaler_memory *m, int64_t by)
+{
+    m->seen += by;
+    m->grown += by;
+    m->freed += by;
+    m->stopped += by;
+    for (size_t i = 0; i < SCALER_SLICES; i++) {
+        m->minute.at[i] += by;
+        m->timeout.at[i] += by;
+    }
+}
+
 static void test_a_clock_that_went_back_is_begun_with(void **state)
 {
     (void)state;
     sim_init(&sim, AUTOMATIC());
     sim_steady(&sim, 5 * MINUTES, 80);
-    sim.memory.seen += 86400 * CLOCK_SEC; /* of another boot */
+    forward(&sim.memory, 86400 * CLOCK_SEC); /* it is of another boot */
     sim_forget(&sim);
     sim_steady(&sim, HOURS, 80);
     nothing_changed();
+    forward(&sim.memory, 86400 * CLOCK_SEC);
     sim_steady(&sim, 20 * MINUTES, 0);
     have_between(0, 0);
 }
@@ -749,6 +845,128 @@ static void test_single_looks(void **state)
     sim_init(&sim, AUTOMATIC());
 }
 
+/*
+ * Looks at the end of a time in which nothing was to do and nothing could be
+ * stopped; then it may be.
+ */
+static const struct {
+    const char *label, *doc;
+    int queued;
+    struct scaler_instance instances[MAX_OF_A_LOOK]; /* idle: in seconds */
+    size_t n;
+    int stop;
+} ends[] = {
+    {"long idle", AUTOMATIC(), 0, {{0, true, 0, 1000, 0}}, 1, 0},
+    {"not itself", AUTOMATIC(), 0, {{0, true, 0, 5, 0}}, 1, -1},
+    {"not itself, but another",
+     AUTOMATIC(),
+     0,
+     {{0, true, 0, 5, 0}, {1, true, 0, 9, 0}},
+     2,
+     1},
+    {"a request waits",
+     AUTOMATIC(),
+     1,
+     {{0, true, 0, 1000, 0}, {1, true, 0, 1000, 0}},
+     2,
+     -1},
+    {"too many idle, a request waits",
+     AUTOMATIC("'maxIdleInstances': 1"),
+     1,
+     {{0, true, 0, 70, 0}, {1, true, 0, 70, 0}, {2, true, 0, 70, 0}},
+     3,
+     -1},
+    {"basic, long idle",
+     "{'basicScaling': {'maxInstances': 5}}",
+     0,
+     {{0, true, 0, 1000, 0}, {1, true, 0, 200, 0}},
+     2,
+     0},
+    {"basic, a request waits",
+     "{'basicScaling': {'maxInstances': 5}}",
+     1,
+     {{0, true, 0, 1000, 0}},
+     1,
+     -1},
+    {"basic, the only one that is ready, and one that ends has a request",
+     "{'basicScaling': {'maxInstances': 5}}",
+     0,
+     {{0, true, 0, 1000, 0}, {1, false, 1, 0, 0}},
+     2,
+     -1},
+};
+
+static void test_looks_at_the_end_of_a_quiet_time(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        struct scaler_instance list[MAX_OF_A_LOOK];
+        struct scaler_memory m = {0};
+        struct scaler_decision d;
+
+        sim_init(&sim, ends[i].doc);
+        sim.scaling.min = (int)ends[i].n;
+        memcpy(list, ends[i].instances, sizeof(list));
+        for (int t = 0; t < 1000; t++) {
+            for (size_t k = 0; k < ends[i].n; k++) {
+                int64_t idle = ends[i].instances[k].idle;
+
+                list[k].idle = (t < idle ? t : idle) * CLOCK_SEC;
+            }
+            d = look_at(&m, list, ends[i].n, t, 0);
+            assert_int_equal(d.stop, -1);
+        }
+        sim.scaling.min = 0;
+        d = look_at(&m, list, ends[i].n, 1000, ends[i].queued);
+        if (d.stop != ends[i].stop)
+            sim_fail(&sim, "%s: stops %d: %s", ends[i].label, d.stop, d.why);
+        sim_release(&sim);
+    }
+    sim_init(&sim, AUTOMATIC());
+}
+
+/* They get on, and yet are slow: that is what max_pending is for. */
+static void test_an_overdue_request_starts_one_more(void **state)
+{
+    (void)state;
+    for (int over = 0; over < 2; over++) {
+        struct scaler_instance in = {.ready = true, .requests = 2};
+        struct scaler_memory m = {0};
+        struct scaler_look look = {
+            .traffic = true, .served = 5, .instances = &in, .n_instances = 1};
+
+        sim_init(&sim, AUTOMATIC());
+        for (int t = 0; t < 60; t++) {
+            look.now = (1000 + t) * CLOCK_SEC;
+            assert_int_equal(scaler_decide(&sim.scaling, &m, &look).start, 0);
+        }
+        look.now += CLOCK_SEC;
+        look.queued = 9;
+        look.queued_for = sim.scaling.max_pending - 1 + over;
+        assert_int_equal(scaler_decide(&sim.scaling, &m, &look).start, over);
+        sim_release(&sim);
+    }
+    sim_init(&sim, AUTOMATIC());
+}
+
+static void test_basic_starts_one_though_others_get_on(void **state)
+{
+    struct scaler_instance in = {.ready = true, .requests = 10};
+    struct scaler_memory m = {0};
+    struct scaler_look look = {.now = 1000 * CLOCK_SEC,
+                               .served = 5,
+                               .instances = &in,
+                               .n_instances = 1};
+
+    (void)state;
+    sim_init(&sim, "{'basicScaling': {'maxInstances': 5}}");
+    scaler_decide(&sim.scaling, &m, &look);
+    look.now += CLOCK_SEC;
+    look.queued = 1;
+    look.queued_for = CLOCK_SEC / 2;
+    assert_int_equal(scaler_decide(&sim.scaling, &m, &look).start, 1);
+}
+
 /* The last reason, of what was decided in a curve. */
 static const char *news(void)
 {
@@ -910,17 +1128,22 @@ int main(void)
         TEST(test_a_cold_start_is_no_stampede),
         TEST(test_slow_starters_are_waited_for),
         TEST(test_a_second_burst_is_measured_by_what_the_first_took),
+        TEST(test_no_more_are_started_than_requests_are_there),
         TEST(test_a_steady_load_keeps_a_steady_number),
         TEST(test_random_arrivals_hardly_move_the_number),
         TEST(test_one_request_at_a_time_is_steady_too),
         TEST(test_a_processor_at_its_target_is_steady),
         TEST(test_work_for_the_processor_finds_instances),
+        TEST(test_a_warming_instance_starts_no_other),
         TEST(test_an_idle_processor_hog_stays_alone),
+        TEST(test_a_load_right_on_the_target_starts_one),
         TEST(test_a_thousand_at_once_fit_one_instance),
         TEST(test_at_most_one_is_at_most_one),
         TEST(test_as_many_at_least_as_at_most_never_change),
         TEST(test_a_lower_maximum_takes_the_least_busy),
         TEST(test_spare_ones_stand_beside_those_at_work),
+        TEST(test_spare_ones_stand_beside_busy_processors),
+        TEST(test_the_busiest_moment_of_a_minute_is_kept),
         TEST(test_too_many_spare_ones_go_one_a_minute),
         TEST(test_a_stuck_instance_is_worked_around),
         TEST(test_late_looks_suppose_the_worst),
@@ -931,6 +1154,9 @@ int main(void)
         TEST(test_basic_ones_go_each_by_its_own_time),
         TEST(test_manual_is_exactly_so_many),
         TEST(test_single_looks),
+        TEST(test_looks_at_the_end_of_a_quiet_time),
+        TEST(test_an_overdue_request_starts_one_more),
+        TEST(test_basic_starts_one_though_others_get_on),
         TEST(test_reasons_are_for_a_person),
         TEST(test_random_versions_keep_the_promises),
     };
