@@ -37,6 +37,7 @@ static const struct args_option undeploy_options[] = {
 static const struct args_option logs_options[] = {
     {"service", "S", "only this service of the project", 0},
     {"version", "V", "only this version of it", 0},
+    {"build", NULL, "what the last build of the service had to say", 0},
     {"lines", "N", "how many of the newest lines (100)", 'n'},
     {"follow", NULL, "go on with new lines as they come", 'f'},
     {0},

@@ -17,6 +17,7 @@ enum { LINES_DEFAULT = 100, LINES_MAX = 1000, FOLLOW_MS = 500 };
 struct source {
     const char *project, *service, *version; /* or NULL */
     const char *process;
+    bool build; /* the log of its last build */
 };
 
 static bool is_project(const json_t *status, const char *name)
@@ -44,13 +45,14 @@ static int find_source(struct cli *cli, struct api *api, struct source *out)
         .service = cli_option(cli, "service"),
         .version = cli_option(cli, "version"),
         .process = name ? name : "controller",
+        .build = cli_switch(cli, "build"),
     };
     if (name && is_project(status, name))
         out->project = name;
     json_decref(status);
-    if (!out->project && (out->service || out->version))
-        return cli_usage(cli, "--service and --version go with the name of a "
-                              "deployed project");
+    if (!out->project && (out->service || out->version || out->build))
+        return cli_usage(cli, "--service, --version and --build go with the "
+                              "name of a deployed project");
     return 0;
 }
 
@@ -62,8 +64,9 @@ static const char *log_path(struct cli *cli, const struct source *from,
     if (!from->project)
         return arena_printf(a, "/v1/platform/logs?name=%s&lines=%d",
                             api_escape(cli, from->process), (int)lines);
-    return arena_printf(a, "/v1/apps/%s/logs?lines=%d%s%s%s%s",
+    return arena_printf(a, "/v1/apps/%s/logs?lines=%d%s%s%s%s%s",
                         api_escape(cli, from->project), (int)lines,
+                        from->build ? "&build=true" : "",
                         from->service ? "&service=" : "",
                         from->service ? api_escape(cli, from->service) : "",
                         from->version ? "&version=" : "",

@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "control/archive.h"
+#include "control/build_log.h"
 #include "control/deploy.h"
 #include "control/instance.h"
 #include "control/proc.h"
@@ -186,6 +187,27 @@ static int apps_delete(struct admin_call *c)
     return rc ? rc : remove_what(c, (struct undeploy){.app = a});
 }
 
+/* Of the last build, whatever became of its version. */
+static int build_logs(struct admin_call *c, const struct app *a,
+                      const char *service, const char *version, int lines)
+{
+    int rc = model_check_id(&c->ctx, "service", service);
+    const char *path = NULL;
+
+    if (rc == 0 && version)
+        rc = model_check_id(&c->ctx, "version", version);
+    if (rc == 0)
+        path = build_log_last(c->ctl, c->ctx.arena, a->id, service, version);
+    if (rc == 0 && !path)
+        rc = ctx_err(&c->ctx, ERR_NOT_FOUND,
+                     "there is no log of a build of %s, service %s%s%s", a->id,
+                     service, version ? ", version " : "",
+                     version ? version : "");
+    if (rc == 0)
+        admin_reply(c, admin_log_lines(c, path, lines));
+    return rc;
+}
+
 /* The version named, else the one with the traffic of the service. */
 static int apps_logs(struct admin_call *c)
 {
@@ -201,6 +223,8 @@ static int apps_logs(struct admin_call *c)
         rc = admin_number(c, "lines", LOG_LINES, 1, LOG_LINES_MAX, &lines);
     if (rc)
         return rc;
+    if (strcmp(admin_param(c, "build", ""), "true") == 0)
+        return build_logs(c, a, service, version, (int)lines);
     s = model_service(a, service);
     v = s ? version ? model_version(s, version) : model_serving(s) : NULL;
     if (!v)

@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "control/archive.h"
+#include "control/build_log.h"
 #include "control/instance.h"
 #include "control/job.h"
 #include "control/proc.h"
@@ -28,13 +29,6 @@ struct prepare {
     uv_timer_t timer; /* reads the build's progress */
     char said[256];
 };
-
-const char *prepare_log(struct control *ctl, struct arena *a,
-                        const struct version *v)
-{
-    return control_log_path(ctl, a,
-                            arena_printf(a, "build.%s", model_name(a, v)));
-}
 
 static const char *mark_path(struct prepare *p, struct arena *a)
 {
@@ -61,6 +55,16 @@ static void say(struct prepare *p, const char *sentence)
     snprintf(p->said, sizeof(p->said), "%s", sentence);
 }
 
+/* The command that shows the log whole. */
+static const char *whole_log(struct arena *a, const struct version *v)
+{
+    const char *service = v->service->id;
+    bool named = strcmp(service, "default") != 0;
+
+    return arena_printf(a, "%s --build%s%s", v->service->app->id,
+                        named ? " --service " : "", named ? service : "");
+}
+
 /*
  * The reason of a failed step: what its log calls an error ("error: ..."), else
  * its last lines.
@@ -69,14 +73,21 @@ static int step_failed(struct ctx *ctx, struct prepare *p, const char *step,
                        int rc, const char *why)
 {
     struct bytes tail = files_tail(
-        ctx->arena, prepare_log(p->ctl, ctx->arena, p->v), REASON_LINES);
-    const char *text = arena_cstr(ctx->arena, tail);
+        ctx->arena, build_log_path(p->ctl, ctx->arena, p->v), REASON_LINES);
+    char *text = arena_cstr(ctx->arena, tail);
     const char *at = strstr(text, "\nerror: ");
+    const char *more =
+        arena_printf(ctx->arena, "\nThe whole log: appscale logs %s",
+                     whole_log(ctx->arena, p->v));
+    size_t n = strlen(text);
 
+    while (n && text[n - 1] == '\n')
+        text[--n] = '\0';
     at = at ? at + 1 : strncmp(text, "error: ", 7) == 0 ? text : NULL;
     if (at)
-        return ctx_err(ctx, rc, "%s failed: %s", step, at + 7);
-    return ctx_err(ctx, rc, "%s %s; the end of its log:\n%s", step, why, text);
+        return ctx_err(ctx, rc, "%s failed: %s%s", step, at + 7, more);
+    return ctx_err(ctx, rc, "%s %s; the end of its log:\n%s%s", step, why, text,
+                   more);
 }
 
 /* ---- the steps, last first ---- */
@@ -102,7 +113,7 @@ static void on_progress_due(uv_timer_t *t)
     struct prepare *p = t->data;
     struct arena a = ARENA_INIT;
     char *text =
-        arena_cstr(&a, files_tail(&a, prepare_log(p->ctl, &a, p->v), 200));
+        arena_cstr(&a, files_tail(&a, build_log_path(p->ctl, &a, p->v), 200));
     char *last = NULL;
 
     for (char *at = strstr(text, "step: "); at; at = strstr(at + 1, "step: "))
@@ -120,7 +131,7 @@ static int build(struct ctx *ctx, struct prepare *p)
     struct arena *a = ctx->arena;
     const char *program =
         arena_printf(a, "%s/%s/build", p->ctl->runtimes, p->v->runtime);
-    struct child_spec spec = {.log = prepare_log(p->ctl, a, p->v)};
+    struct child_spec spec = {.log = build_log_path(p->ctl, a, p->v)};
 
     if (access(program, X_OK) != 0)
         return ctx_err(ctx, ERR_INVALID,
@@ -163,14 +174,14 @@ static int unpack(struct ctx *ctx, struct prepare *p)
     struct arena *a = ctx->arena;
     const char *dir = arena_printf(a, "%s/app", instance_dir(p->ctl, a, p->v));
     const char *tar = proc_find_program(a, "tar");
-    struct child_spec spec = {.log = prepare_log(p->ctl, a, p->v)};
+    struct child_spec spec = {.log = build_log_path(p->ctl, a, p->v)};
     int rc;
 
     if (!tar)
         return ctx_err(ctx, ERR_NOT_FOUND,
                        "the program tar is missing: "
                        "apt-get install tar");
-    unlink(spec.log);
+    build_log_begin(p->ctl, p->v);
     files_remove_tree(instance_dir(p->ctl, a, p->v));
     rc = files_mkdirs(ctx, dir);
     if (rc)

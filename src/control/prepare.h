@@ -22,8 +22,4 @@ typedef void prepare_say_fn(const char *sentence, void *arg);
 void prepare(struct control *ctl, struct version *v, prepare_say_fn *say,
              server_done_fn *done, void *arg);
 
-/* The log of the build of v's deployment. */
-const char *prepare_log(struct control *ctl, struct arena *a,
-                        const struct version *v);
-
 #endif

@@ -4,8 +4,8 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "control/archive.h"
+#include "control/build_log.h"
 #include "control/instance.h"
-#include "control/prepare.h"
 #include "control/routing.h"
 
 #include <stdlib.h>
@@ -135,7 +135,8 @@ void retire_bury(struct control *ctl, struct version *v)
     struct arena a = ARENA_INIT;
     char *dir = strdup(instance_dir(ctl, &a, v));
 
-    unlink(prepare_log(ctl, &a, v));
+    if (v->prepared) /* else somebody may want to know why */
+        unlink(build_log_path(ctl, &a, v));
     control_offload(ctl, remove_work, free, dir);
     if (!model_archive_used(&ctl->model, v->archive))
         archive_delete(

@@ -144,6 +144,14 @@ def test_go_names_the_line_that_does_not_compile(platform, copy):
     line = line_of(folder / 'main.go', 'taskqueue.Ad(')
     said = refused(platform, folder, '--project', 'notes-go')
     assert f'main.go, line {line}: undefined: taskqueue.Ad' in said
+    assert 'The whole log: appscale logs notes-go --build' in said
+    # It stays until the next build; that of what runs is there as well.
+    log = platform.cli('logs', 'notes-go', '--build').stdout
+    assert f'./main.go:{line}:' in log and 'step: Compiling' in log
+    version = platform.json('status')['apps'][0]['services'][0]['version']
+    log = platform.cli('logs', 'notes-go', '--build', '--version',
+                       version).stdout
+    assert 'step: Compiling' in log and 'undefined' not in log
     assert 'Looked at' in Page(platform, 'notes-go').text  # what ran, runs
 
 
