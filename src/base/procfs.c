@@ -180,16 +180,20 @@ pid_t procfs_socket_owner(const char *peer)
 const char *procfs_env(struct arena *a, pid_t pid, const char *name)
 {
     enum { ENVIRON_MAX = 256 * 1024 };
-    char *text = arena_alloc(a, ENVIRON_MAX), path[64];
+    char *text = malloc(ENVIRON_MAX), path[64];
+    const char *value = NULL;
     size_t len = strlen(name);
-    ssize_t n;
+    ssize_t n = -1;
 
     snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-    n = read_file(path, text, ENVIRON_MAX);
-    for (const char *p = text; n > 0 && p < text + n; p += strlen(p) + 1)
+    if (text)
+        n = read_file(path, text, ENVIRON_MAX);
+    for (const char *p = text; !value && n > 0 && p < text + n;
+         p += strlen(p) + 1)
         if (strncmp(p, name, len) == 0 && p[len] == '=')
-            return p + len + 1;
-    return NULL;
+            value = arena_strdup(a, p + len + 1);
+    free(text);
+    return value;
 }
 
 double procfs_seconds(uint64_t ticks)

@@ -33,7 +33,20 @@ static const char *mark_of(struct ctx *ctx, pid_t pid)
     return procfs_env(ctx->arena, pid, MARK);
 }
 
-/* Up to the first process that has the mark of its child. */
+/* Up to a process that has a mark: a sandbox may keep it from those inside. */
+static const char *marked_above(struct ctx *ctx, pid_t *pid)
+{
+    const char *mark = mark_of(ctx, *pid);
+    struct procfs_stat st;
+
+    for (int i = 0; !mark && i < GENERATIONS && procfs_stat(*pid, &st); i++) {
+        *pid = st.parent;
+        mark = mark_of(ctx, *pid);
+    }
+    return mark;
+}
+
+/* Up to the first process that has this mark. */
 static pid_t leader_of(struct ctx *ctx, pid_t pid, const char *mark)
 {
     struct procfs_stat st;
@@ -51,12 +64,13 @@ static pid_t leader_of(struct ctx *ctx, pid_t pid, const char *mark)
 int caller_find(struct ctx *ctx, bool any, struct caller *out)
 {
     pid_t pid = procfs_socket_owner(arena_cstr(ctx->arena, ctx->peer));
-    const char *mark = pid ? mark_of(ctx, pid) : NULL;
+    pid_t above = pid;
+    const char *mark = pid ? marked_above(ctx, &above) : NULL;
     struct procfs_stat st;
 
     *out = (struct caller){.leader = pid};
     if (mark && read_mark(ctx, mark, out))
-        out->leader = leader_of(ctx, pid, mark);
+        out->leader = leader_of(ctx, above, mark);
     else if (!any)
         return ERR_NOT_FOUND;
     if (!procfs_stat(out->leader, &st))

@@ -63,7 +63,7 @@ static pid_t child_connects(const struct sockaddr_in *at, const char *mark)
     if (pid)
         return pid;
     snprintf(code, sizeof(code),
-             "python3 -c 'import socket, time; "
+             "unset APPSCALE_CHILD; python3 -c 'import socket, time; "
              "s = socket.create_connection((\"127.0.0.1\", %d)); s.recv(1)'"
              " & wait",
              ntohs(at->sin_port));
