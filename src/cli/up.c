@@ -97,13 +97,14 @@ static int check_ports(struct cli *cli, const struct settings *s)
         int64_t port;
     } ports[] = {
         {"http_port", s->http_address, s->http_port},
+        {"https_port", s->http_address, s->https_port},
         {"api_port", "127.0.0.1", s->api_port},
-        {"rabbitmq_port", "127.0.0.1", s->rabbitmq_port},
+        {"rabbitmq_port", "127.0.0.1",
+         settings_rabbitmq(s) ? s->rabbitmq_port : 0},
     };
-    const size_t n = settings_rabbitmq(s) ? 3 : 2;
 
-    for (size_t i = 0; i < n; i++) {
-        if (!port_taken(ports[i].address, ports[i].port))
+    for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+        if (!ports[i].port || !port_taken(ports[i].address, ports[i].port))
             continue;
         return cli_fail(
             cli, CLI_FAILED,

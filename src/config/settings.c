@@ -22,6 +22,13 @@
         .unit = "", .sentence = (sentence_)                                    \
     }
 
+#define ADDRESS(name_, default_, also_, sentence_)                             \
+    {                                                                          \
+        .name = #name_, .type = SETTING_TEXT,                                  \
+        .offset = offsetof(struct settings, name_), .text = (default_),        \
+        .also = (also_), .unit = "", .sentence = (sentence_)                   \
+    }
+
 #define CHOICE(name_, default_, choices_, sentence_)                           \
     {                                                                          \
         .name = #name_, .type = SETTING_TEXT,                                  \
@@ -37,6 +44,9 @@ const struct setting settings_table[] = {
     NUMBER(http_port, 8080, 1, 65535, "",
            "port on which browsers reach the applications"),
     TEXT(http_address, "0.0.0.0", "address on which the HTTP port listens"),
+    NUMBER(https_port, 8443, 0, 65535, "",
+           "port on which they are reached by https, at the same address; 0: "
+           "there is none"),
     TEXT(domain, "localhost",
          "applications answer as PROJECT.DOMAIN; names below localhost need "
          "no DNS"),
@@ -66,6 +76,15 @@ const struct setting settings_table[] = {
            "size of an application's archive"),
     NUMBER(log_mb, 8, 1, 4096, "MiB",
            "size at which a log file is rotated; one old file is kept"),
+    ADDRESS(acme_directory, SETTING_NONE, "/~?=&%",
+            "who signs certificates for own domains: letsencrypt, or the "
+            "https URL of another ACME server's directory; none: nobody is "
+            "asked. Setting it accepts that server's terms of service"),
+    ADDRESS(acme_email, SETTING_NONE, "@+",
+            "whom the ACME server may write to about them"),
+    ADDRESS(acme_ca, SETTING_NONE, "/",
+            "PEM file of the authority that an ACME server of one's own is "
+            "known by; none: those of the machine"),
     NUMBER(stats_hours, 24, 0, 8760, "h",
            "age at which the datastore's statistics are counted anew; 0: only "
            "on request"),
@@ -81,6 +100,7 @@ const struct setting settings_table[] = {
 
 #undef NUMBER
 #undef TEXT
+#undef ADDRESS
 #undef CHOICE
 
 static int64_t *number_at(struct settings *s, const struct setting *row)
@@ -104,6 +124,11 @@ static const struct setting *setting_find(const char *name)
 bool settings_rabbitmq(const struct settings *s)
 {
     return strcmp(s->task_broker, RABBITMQ) == 0;
+}
+
+bool settings_acme(const struct settings *s)
+{
+    return strcmp(s->acme_directory, SETTING_NONE) != 0;
 }
 
 void settings_default(struct settings *s)
@@ -151,12 +176,14 @@ static int set_text(struct ctx *ctx, struct arena *a, struct settings *s,
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_";
+    const char *also = row->also ? row->also : "";
 
-    if (*v == '\0' || strspn(v, plain) != strlen(v))
+    if (*v == '\0' ||
+        strspn(v, arena_printf(a, "%s%s", plain, also)) != strlen(v))
         return ctx_err(ctx, ERR_INVALID,
-                       "%s is \"%s\": only letters, digits and . : - _ "
+                       "%s is \"%s\": only letters, digits and . : - _ %s "
                        "belong there",
-                       row->name, v);
+                       row->name, v, also);
     if (row->choices && !is_choice(row, v))
         return ctx_err(ctx, ERR_INVALID, "%s is \"%s\", and must be %s",
                        row->name, v, choices_text(a, row));
@@ -213,6 +240,10 @@ static int check_together(struct ctx *ctx, const struct settings *s)
     if (s->instance_port_last < s->instance_port_first)
         return ctx_err(ctx, ERR_INVALID,
                        "instance_port_last is below instance_port_first");
+    if (s->https_port == s->http_port || s->https_port == s->api_port)
+        return ctx_err(ctx, ERR_INVALID, "https_port and %s are both %" PRId64,
+                       s->https_port == s->api_port ? "api_port" : "http_port",
+                       s->https_port);
     if (s->api_port == s->http_port)
         return ctx_err(ctx, ERR_INVALID,
                        "api_port and http_port are both %" PRId64, s->api_port);

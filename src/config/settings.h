@@ -16,6 +16,7 @@
 
 struct settings {
     int64_t http_port;
+    int64_t https_port;
     const char *http_address;
     const char *domain;
     const char *storage;
@@ -31,6 +32,9 @@ struct settings {
     int64_t body_mb;
     int64_t archive_mb;
     int64_t log_mb;
+    const char *acme_directory;
+    const char *acme_email;
+    const char *acme_ca;
     int64_t stats_hours;
     const char *task_broker;
     int64_t rabbitmq_port;
@@ -46,15 +50,22 @@ struct setting {
     int64_t number, min, max;
     const char *text;
     const char *const *choices; /* of a text; NULL: anything plain */
+    const char *also;           /* more than letters and digits: these, too */
     const char *unit;           /* "" when it has none */
     const char *sentence;
 };
+
+/* The value of a text that is not there. */
+#define SETTING_NONE "none"
 
 /* The table; ends with a row without a name. */
 extern const struct setting settings_table[];
 
 /* Whether tasks go through a RabbitMQ that we start. */
 bool settings_rabbitmq(const struct settings *s);
+
+/* Whether an ACME server signs certificates. */
+bool settings_acme(const struct settings *s);
 
 /* Every row's default. */
 void settings_default(struct settings *s);

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "config/settings.h"
 #include "control/archive.h"
+#include "control/certs.h"
 #include "control/proc.h"
 #include "control/routing.h"
 #include "control/server_call.h"
@@ -119,6 +120,10 @@ static int platform_status(struct admin_call *c)
                   ctl->settings.domain, "ready", control_ready(ctl), "stopping",
                   ctl->stopping, "memoryUsage", memory, "processes", processes,
                   "apps", apps);
+    if (ctl->settings.https_port)
+        json_object_set_new(o, "httpsPort",
+                            json_integer(ctl->settings.https_port));
+    json_object_set_new(o, "certificates", certs_status(ctl));
     if (ctl->read_only)
         json_object_set(o, "readOnly", ctl->read_only);
     json_object_set_new(

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "control/cron.h"
 #include "control/deploy.h"
+#include "control/domains.h"
 #include "control/instance.h"
 #include "control/prepare.h"
 #include "control/retire.h"
@@ -319,8 +320,10 @@ static void on_forgotten(struct ctx *ctx, int rc, void *arg)
         removal_end(r, ctx, rc);
         return;
     }
-    if (!r->what.service && !r->what.version)
+    if (!r->what.service && !r->what.version) {
         cron_forget(r->ctl, r->what.app->id);
+        domains_forget(r->ctl, r->what.app->id);
+    }
     operation_say(r->op, "Stopping instances");
     r->left = r->n;
     if (r->n == 0)
@@ -334,7 +337,8 @@ static void removal_write(struct ctx *ctx, struct removal *r)
     struct arena *a = ctx->arena;
     const struct undeploy *u = &r->what;
     struct server_row *rows;
-    size_t n = 0, max = r->n + 1 + cron_rows(r->ctl, u->app->id);
+    size_t n = 0, max = r->n + 1 + cron_rows(r->ctl, u->app->id) +
+                        domains_rows(r->ctl, u->app->id);
 
     for (struct service *s = u->app->services; s; s = s->next)
         max++;
@@ -352,6 +356,7 @@ static void removal_write(struct ctx *ctx, struct removal *r)
     if (!u->service && !u->version) {
         rows[n++] = (struct server_row){"apps", u->app->id, NULL};
         cron_delete_rows(a, r->ctl, u->app->id, rows, &n);
+        domains_delete_rows(a, r->ctl, u->app->id, rows, &n);
     }
     server_write(ctx, r->ctl, rows, n, on_forgotten, r);
 }

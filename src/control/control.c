@@ -264,9 +264,13 @@ static void name_listeners(struct control *ctl)
     for (int i = 0; i < HAPROXY_LISTENERS; i++)
         ctl->haproxy_listen[i] = (struct listener){
             .path = control_path(ctl, &ctl->arena, sockets[i]), .fd = -1};
-    ctl->nginx_listen[0] =
+    ctl->nginx_listen[NGINX_HTTP] =
         (struct listener){.address = ctl->settings.http_address,
                           .port = (int)ctl->settings.http_port,
+                          .fd = -1};
+    ctl->nginx_listen[NGINX_HTTPS] =
+        (struct listener){.address = ctl->settings.http_address,
+                          .port = (int)ctl->settings.https_port,
                           .fd = -1};
 }
 

@@ -21,6 +21,14 @@ struct scale;
 struct servers;
 struct operation;
 
+/* nginx's ports, in the order of their descriptors; without https_port there
+ * is only the first. */
+enum nginx_listener {
+    NGINX_HTTP,
+    NGINX_HTTPS,
+    NGINX_LISTENERS,
+};
+
 /* haproxy's frontends, in the order of their descriptors. */
 enum haproxy_listener {
     HAPROXY_EDGE,
@@ -41,8 +49,9 @@ struct control {
     struct process *processes; /* in the order they are started */
     struct process *server, *memcached, *haproxy, *nginx;
     struct process *rabbitmq; /* NULL without task_broker: rabbitmq */
-    /* What they listen on; haproxy's are HAPROXY_EDGE and so on. */
-    struct listener haproxy_listen[HAPROXY_LISTENERS], nginx_listen[1];
+    /* What they listen on: HAPROXY_EDGE, NGINX_HTTP and so on. */
+    struct listener haproxy_listen[HAPROXY_LISTENERS];
+    struct listener nginx_listen[NGINX_LISTENERS];
     struct state found; /* what the controller before us left... */
     bool *claimed;      /* ...and which of it is ours again */
 

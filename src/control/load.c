@@ -10,8 +10,10 @@
 #include "base/log.h"
 #include "control/admin_datastore.h"
 #include "control/archive.h"
+#include "control/certs.h"
 #include "control/control_int.h"
 #include "control/cron.h"
+#include "control/domains.h"
 #include "control/instance.h"
 #include "control/operation.h"
 #include "control/prepare.h"
@@ -127,6 +129,20 @@ static int take_cron_job(struct ctx *ctx, struct load *l, const char *row,
     return cron_take_job(ctx, l->ctl, row, arena_cstr(ctx->arena, l->value));
 }
 
+static int take_certificate(struct ctx *ctx, struct load *l, const char *row,
+                            json_t *doc)
+{
+    (void)doc;
+    return certs_take(ctx, l->ctl, row, arena_cstr(ctx->arena, l->value));
+}
+
+static int take_domain(struct ctx *ctx, struct load *l, const char *row,
+                       json_t *doc)
+{
+    (void)doc;
+    return domains_take(ctx, l->ctl, row, arena_cstr(ctx->arena, l->value));
+}
+
 static const struct {
     const char *name;
     int (*take)(struct ctx *ctx, struct load *l, const char *row, json_t *doc);
@@ -134,6 +150,7 @@ static const struct {
     {"apps", take_app},         {"services", take_service},
     {"versions", take_version}, {"operations", take_operation},
     {"cron", take_cron},        {"cronjobs", take_cron_job},
+    {"domains", take_domain},   {"certificates", take_certificate},
 };
 
 enum { N_TABLES = sizeof(tables) / sizeof(tables[0]) };
@@ -331,6 +348,7 @@ static void load_done(struct load *l, struct ctx *ctx)
     const struct model *m = &l->ctl->model;
 
     l->preparing = 1;
+    certs_ensure_own(ctx, l->ctl);
     server_tickets(ctx, l->ctl, NULL, on_ignored, NULL);
     admin_datastore_mode(ctx, l->ctl);
     for (struct version *v = model_next(m, NULL); v; v = model_next(m, v))

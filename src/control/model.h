@@ -17,6 +17,8 @@
 
 #include <jansson.h>
 
+struct certificate;
+struct domain;
 struct instance;
 struct retiring;
 struct version;
@@ -125,6 +127,8 @@ struct app {
 
 struct model {
     struct app *apps;
+    struct certificate *certificates; /* certs.h */
+    struct domain *domains;           /* domains.h */
 };
 
 /* Whether `id` may name a project: ERR_INVALID with the rule it breaks. */

@@ -229,6 +229,7 @@ static void add_listen(const struct control *ctl, struct buf *out, bool sole)
     buf_printf(out, "        listen %s:%" PRId64 "%s;\n",
                ctl->settings.http_address, ctl->settings.http_port,
                sole ? " default_server backlog=4096" : "");
+    nginx_tls_listen(ctl, out, sole);
 }
 
 static void add_app(const struct control *ctl, struct buf *out,
@@ -238,6 +239,7 @@ static void add_app(const struct control *ctl, struct buf *out,
 
     buf_printf(out, "\n    # %s\n    server {\n", app->id);
     add_listen(ctl, out, sole && sole->service->app == app);
+    nginx_tls_server(ctl, out, app);
     nginx_names(ctl, out, app);
     nginx_prefix(out);
     nginx_platform(out);
@@ -305,6 +307,7 @@ void nginx_conf(const struct control *ctl, struct buf *out)
     buf_add_str(out, "http {\n");
     add_types(out);
     add_http(ctl, out);
+    nginx_tls_http(ctl, out);
     nginx_maps(ctl, out);
     nginx_handler_maps(out);
     nginx_pages_maps(out);

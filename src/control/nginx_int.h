@@ -5,6 +5,7 @@
  *     nginx_names.c     maps: from a host name to a version and its backend
  *     nginx_handlers.c  what a version does with a path: its app.yaml
  *     nginx_pages.c     the pages of the platform, and who may pass
+ *     nginx_tls.c       https: listeners and certificates
  *
  * A request goes through it once, without a second hop:
  *
@@ -82,5 +83,15 @@ void nginx_asleep(struct buf *out);
 
 /* The port on which browsers reach the apps by https; 0: there is none. */
 int64_t nginx_tls_port(const struct control *ctl);
+
+/* Of the http block: protocols, sessions, the certificate without a name. */
+void nginx_tls_http(const struct control *ctl, struct buf *out);
+
+/* Of a server: its listener; `sole`, whether it gets what no other wants. */
+void nginx_tls_listen(const struct control *ctl, struct buf *out, bool sole);
+
+/* Of an app's server: the certificates of its own, if it has any. */
+void nginx_tls_server(const struct control *ctl, struct buf *out,
+                      const struct app *app);
 
 #endif

@@ -15,10 +15,15 @@
  *     S         a service, whichever of its versions
  *     P/S/V     a version of the default service, unless dispatch.yaml takes it
  *     =P/S/V    this version, whatever dispatch.yaml says
+ *     -         nobody, below an app's own domain
  *
  * nginx works a map out when it is first asked for, and once per request.
  */
+#include "control/domains.h"
 #include "control/nginx_int.h"
+
+/* The meaning of a name that nobody serves; no service is called so. */
+#define NOBODY "-"
 
 enum {
     COOKIE_VALUES = 1000, /* GOOGAPPUID is 0..999 */
@@ -39,90 +44,147 @@ static const char *app_host(const struct control *ctl, struct arena *a,
 
 /* ---- names ---- */
 
-/* A name belongs to whoever had it first. */
-static void name_add(json_t *names, const char *name, const char *meaning)
+/* A host below which labels are services and versions of `app`. */
+struct base {
+    const struct control *ctl;
+    struct arena *a;
+    const struct app *app;
+    const char *host;
+    bool own; /* "*.HOST" is a domain of the app's own */
+    json_t *names, *instances;
+};
+
+/* PROJECT.DOMAIN first, then what the app's wildcards stand before; false past
+ * the last. */
+static bool base_host(struct base *b, int i)
 {
-    if (!json_object_get(names, name))
-        json_object_set_new(names, name, json_string(meaning));
+    const struct domain *d = NULL;
+
+    b->own = i > 0;
+    b->host = app_host(b->ctl, b->a, b->app);
+    while (i > 0 && (d = domains_next(&b->ctl->model, b->app->id, d)))
+        if (domains_below(d) && --i == 0)
+            b->host = domains_below(d);
+    return i == 0;
 }
 
-static void add_service_names(const struct control *ctl, struct arena *a,
-                              const struct app *app, json_t *names)
+/* A name belongs to whoever had it first.  Below a wildcard it may be that of
+ * a domain, or below a longer wildcard, which is somebody else's. */
+static bool name_add(struct base *b, const char *name, const char *meaning)
 {
-    const char *host = app_host(ctl, a, app);
+    if (json_object_get(b->names, name))
+        return false;
+    if (b->own) {
+        const struct domain *d = domains_of_host(&b->ctl->model, name);
 
-    for (struct service *s = app->services; s; s = s->next)
+        if (!d || domains_below(d) != b->host)
+            return false;
+    }
+    json_object_set_new(b->names, name, json_string(meaning));
+    return true;
+}
+
+static void add_service_names(struct base *b)
+{
+    for (struct service *s = b->app->services; s; s = s->next)
         if (model_serving(s))
-            name_add(names, arena_printf(a, "%s.%s", s->id, host), s->id);
+            name_add(b, arena_printf(b->a, "%s.%s", s->id, b->host), s->id);
 }
 
-static void add_version_names(const struct control *ctl, struct arena *a,
-                              const struct version *v, json_t *names)
+static void add_version_names(struct base *b, const struct version *v)
 {
-    const char *host = app_host(ctl, a, v->service->app);
-    const char *meaning = nginx_version_name(a, v);
+    const char *meaning = nginx_version_name(b->a, v);
 
-    name_add(names, arena_printf(a, "%s.%s.%s", v->id, v->service->id, host),
-             arena_printf(a, "=%s", meaning));
+    name_add(b, arena_printf(b->a, "%s.%s.%s", v->id, v->service->id, b->host),
+             arena_printf(b->a, "=%s", meaning));
     if (strcmp(v->service->id, "default") == 0)
-        name_add(names, arena_printf(a, "%s.%s", v->id, host), meaning);
+        name_add(b, arena_printf(b->a, "%s.%s", v->id, b->host), meaning);
 }
 
 /* The names of instance `i`: its number in front of each of its version's. */
-static void add_instance_names(const struct control *ctl, struct arena *a,
-                               const struct version *v, int i, json_t *names,
-                               json_t *instances)
+static void add_instance_names(struct base *b, const struct version *v, int i)
 {
-    const char *host = app_host(ctl, a, v->service->app);
+    struct arena *a = b->a;
     bool serving = model_serving(v->service) == v;
     bool is_default = strcmp(v->service->id, "default") == 0;
+    const char *meaning = arena_printf(a, "=%s", nginx_version_name(a, v));
     const char *of[] = {
-        arena_printf(a, "%s.%s.%s", v->id, v->service->id, host),
-        serving ? arena_printf(a, "%s.%s", v->service->id, host) : NULL,
-        is_default ? arena_printf(a, "%s.%s", v->id, host) : NULL,
-        is_default && serving ? host : NULL,
+        arena_printf(a, "%s.%s.%s", v->id, v->service->id, b->host),
+        serving ? arena_printf(a, "%s.%s", v->service->id, b->host) : NULL,
+        is_default ? arena_printf(a, "%s.%s", v->id, b->host) : NULL,
+        is_default && serving ? b->host : NULL,
     };
 
     for (size_t k = 0; k < sizeof(of) / sizeof(of[0]); k++) {
         const char *name = arena_printf(a, "%d.%s", i, of[k] ? of[k] : "");
 
-        if (!of[k] || json_object_get(names, name))
-            continue;
-        name_add(names, name, arena_printf(a, "=%s", nginx_version_name(a, v)));
-        json_object_set_new(instances, name, json_integer(i));
+        if (of[k] && name_add(b, name, meaning))
+            json_object_set_new(b->instances, name, json_integer(i));
     }
 }
 
-/*
- * In the order of precedence: a label is a service before it is a version of
- * the default service, and a number is a version before it is an instance.
- * Instances of automatic scaling come and go, and have no names.
- */
-static void collect_names(const struct control *ctl, struct arena *a,
-                          json_t *names, json_t *instances)
+static void add_all_instance_names(struct base *b, const struct version *v)
 {
-    const struct model *m = &ctl->model;
+    if (v->draining || v->scaling.kind == SCALING_AUTOMATIC)
+        return;
+    for (int i = 0; i < v->scaling.max; i++)
+        add_instance_names(b, v, i);
+}
 
-    for (struct app *app = m->apps; app; app = app->next)
-        add_service_names(ctl, a, app, names);
-    for (struct version *v = model_next(m, NULL); v; v = model_next(m, v))
-        if (!v->draining)
-            add_version_names(ctl, a, v, names);
-    for (struct version *v = model_next(m, NULL); v; v = model_next(m, v))
-        for (int i = 0; !v->draining && v->scaling.kind != SCALING_AUTOMATIC &&
-                        i < v->scaling.max;
-             i++)
-            add_instance_names(ctl, a, v, i, names, instances);
+/* The next version of the app after `v` (NULL: the first), or NULL. */
+static const struct version *next_of(const struct base *b,
+                                     const struct version *v)
+{
+    do
+        v = model_next(&b->ctl->model, v);
+    while (v && (v->service->app != b->app || v->draining));
+    return v;
+}
+
+/*
+ * In the order of precedence: a domain comes before what a wildcard makes of
+ * its name, a label is a service before it is a version of the default
+ * service, and a number is a version before it is an instance.  Instances of
+ * automatic scaling come and go, and have no names.
+ */
+static void collect_names(struct base *b)
+{
+    const struct model *m = &b->ctl->model;
+    const struct version *v;
+
+    for (struct domain *d = m->domains; d; d = d->next_domain)
+        if (!domains_below(d))
+            name_add(b, d->id, "");
+    for (struct app *app = m->apps; app; app = app->next) {
+        b->app = app;
+        for (int i = 0; base_host(b, i); i++) {
+            add_service_names(b);
+            for (v = next_of(b, NULL); v; v = next_of(b, v))
+                add_version_names(b, v);
+            for (v = next_of(b, NULL); v; v = next_of(b, v))
+                add_all_instance_names(b, v);
+        }
+    }
+}
+
+/* What no name below a wildcard is, nobody serves (hosting.md, 5). */
+static void add_wildcards(const struct control *ctl, struct buf *out)
+{
+    for (struct domain *d = ctl->model.domains; d; d = d->next_domain)
+        if (domains_below(d))
+            buf_printf(out, "        %s " NOBODY ";\n", d->id);
 }
 
 static void add_names(const struct control *ctl, struct buf *out)
 {
     struct arena a = ARENA_INIT;
     json_t *names = json_object(), *instances = json_object();
+    struct base b = {
+        .ctl = ctl, .a = &a, .names = names, .instances = instances};
     const char *name;
     const json_t *value;
 
-    collect_names(ctl, &a, names, instances);
+    collect_names(&b);
     buf_add_str(
         out,
         "    map $host $appscale_host {\n"
@@ -132,9 +194,11 @@ static void add_names(const struct control *ctl, struct buf *out)
         "        \"~^(.+?)-dot-(.+)\\\\z\" $1.$2;\n"
         "    }\n"
         "    map $appscale_host $appscale_named {\n"
+        "        hostnames;\n"
         "        default \"\";\n");
-    json_object_foreach(names, name, value)
-        buf_printf(out, "        %s %s;\n", name, json_string_value(value));
+    json_object_foreach(names, name, value) buf_printf(
+        out, "        \\%s \"%s\";\n", name, json_string_value(value));
+    add_wildcards(ctl, out);
     buf_add_str(out, "    }\n"
                      "    map $appscale_host $appscale_instance {\n"
                      "        default \"\";\n");
@@ -363,7 +427,8 @@ static void add_versions(struct buf *out, const struct app *app, int n)
 
     buf_printf(out,
                "    map $appscale_goes_%d $appscale_version_%d {\n"
-               "        \"~^=?(.*/.*)\\\\z\" $1;\n",
+               "        \"~^=?(.*/.*)\\\\z\" $1;\n"
+               "        " NOBODY " \"\";\n",
                n, n);
     for (struct service *s = app->services; s; s = s->next, k++) {
         const struct version *v = model_serving(s);
@@ -480,12 +545,15 @@ void nginx_names(const struct control *ctl, struct buf *out,
     struct arena a = ARENA_INIT;
     const char *host = app_host(ctl, &a, app);
     struct buf pattern = BUF_IN(&a);
+    const struct domain *d = NULL;
     int n = place(ctl, app);
 
     buf_add_str(&pattern, "~^.+-dot-");
     add_literal(&pattern, host, strlen(host));
     buf_add_str(&pattern, "\\z");
     buf_printf(out, "        server_name %s *.%s ", host, host);
+    while ((d = domains_next(&ctl->model, app->id, d)))
+        buf_printf(out, "%s ", d->id);
     nginx_quoted(out, buf_cstr(&pattern), false);
     buf_printf(out,
                ";\n"

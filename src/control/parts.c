@@ -144,10 +144,12 @@ static int nginx_setup(struct ctx *ctx, struct process *p,
                     control_path(p->ctl, ctx->arena, "run"), "-e", "stderr",
                     "-c", control_path(p->ctl, ctx->arena, "run/nginx.conf"));
     /* nginx takes sockets over by this variable, as at its own upgrades. */
-    s->env =
-        control_env(p->ctl, ctx->arena, p->name, WORDS(ctx->arena, "NGINX=3;"));
+    s->env = control_env(p->ctl, ctx->arena, p->name,
+                         WORDS(ctx->arena, p->ctl->settings.https_port
+                                               ? "NGINX=3;4;"
+                                               : "NGINX=3;"));
     s->listen = p->ctl->nginx_listen;
-    s->n_listen = 1;
+    s->n_listen = p->ctl->settings.https_port ? NGINX_LISTENERS : 1;
     return 0;
 }
 
@@ -222,6 +224,9 @@ int parts_check(struct ctx *ctx, struct control *ctl)
     if (rc == 0)
         rc =
             check_port(ctx, ctl, ctl->settings.http_port, "http_port", "nginx");
+    if (rc == 0 && ctl->settings.https_port)
+        rc = check_port(ctx, ctl, ctl->settings.https_port, "https_port",
+                        "nginx");
     if (rc == 0)
         rc = check_port(ctx, ctl, ctl->settings.api_port, "api_port", "server");
     if (rc == 0 && settings_rabbitmq(&ctl->settings))

@@ -16,6 +16,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "control/certs.h"
 #include "control/haproxy_ask.h"
 #include "control/job.h"
 #include "control/proc.h"
@@ -48,6 +49,7 @@ struct side {
     const char *check[4];   /* in front of the file's name */
     const char *generation; /* it stands behind this in the file */
     void (*confirm)(struct routing *r);
+    int (*prepare)(struct ctx *ctx, const struct control *ctl); /* or NULL */
 };
 
 struct routing {
@@ -83,6 +85,7 @@ static const struct side sides[] = {
         .check = {"-t", "-q", "-c"},
         .generation = "location = /generation {\n            return 200 \"",
         .confirm = nginx_confirm,
+        .prepare = certs_files,
     },
     {.name = NULL},
 };
@@ -460,6 +463,12 @@ static void side_begin(struct routing *r, const struct side *side)
 
     r->side = side;
     ctx_init(&ctx, &a);
+    rc = side->prepare ? side->prepare(&ctx, r->ctl) : 0;
+    if (rc) {
+        round_end(r, &ctx, rc);
+        arena_release(&a);
+        return;
+    }
     draw(r, &text);
     file = control_path(r->ctl, &a, side->file);
     rc = files_read(&ctx, file, CONF_MAX, &old);

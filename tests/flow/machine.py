@@ -51,7 +51,8 @@ class Machine:
     def __init__(self, root, cache, **settings):
         self.root = str(root)
         first = free_port()
-        self.settings = {'http_port': free_port(), 'api_port': free_port(),
+        self.settings = {'http_port': free_port(), 'https_port': free_port(),
+                         'api_port': free_port(),
                          'instance_port_first': min(first, 65000),
                          'instance_port_last': min(first, 65000) + 50,
                          'start_seconds': 20, **settings}

@@ -24,7 +24,8 @@ class Platform:
     def __init__(self, cache=None, **settings):
         self.root = tempfile.mkdtemp(prefix='appscale-platform.')
         first = min(free_port(), 65000)
-        self.settings = {'http_port': free_port(), 'http_address': '127.0.0.1',
+        self.settings = {'http_port': free_port(), 'https_port': free_port(),
+                         'http_address': '127.0.0.1',
                          'api_port': free_port(),
                          'instance_port_first': first,
                          'instance_port_last': first + 50, **settings}
