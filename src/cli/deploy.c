@@ -252,7 +252,7 @@ static int pack(struct deploy *d)
     int rc;
 
     progress_step(&d->progress, "Packing %s", d->dir);
-    rc = ignore_load(&cli->ctx, d->dir, d->app.skip_files, &ig);
+    rc = ignore_load(&cli->ctx, d->dir, d->app.skip_files, d->app.runtime, &ig);
     if (rc == 0)
         rc = archive_make(&cli->ctx, d->dir, ig, tick, &d->progress,
                           &d->archive);

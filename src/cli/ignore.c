@@ -19,7 +19,7 @@ struct rule {
 
 struct ignore {
     struct arena *arena;
-    struct config_regex *skip; /* skip_files, or NULL */
+    struct config_regex *skip; /* skip_files, or NULL; counts beside rules */
     struct rule *rules;        /* in order; the last match decides */
     size_t n, cap;
 };
@@ -236,8 +236,32 @@ int ignore_parse(struct ctx *ctx, const char *dir, struct bytes text,
     return parse_text(ctx, *out, dir, text, 0);
 }
 
+/* What gcloud writes into the .gcloudignore it makes: what the language's
+ * tools leave behind, and make again where the application is built. */
+static const struct {
+    const char *runtime; /* without its version */
+    const char *rules;
+} made[] = {
+    {"python", "__pycache__/\n/setup.cfg\n"},
+    {"nodejs", "node_modules/\n"},
+    {"go", "*.exe\n*.exe~\n*.dll\n*.so\n*.dylib\n*.test\n*.out\n"},
+    {"php", "/vendor/\n"},
+    {"java", "/target/\n"},
+};
+
+static int add_made(struct ctx *ctx, struct ignore *ig, const char *runtime)
+{
+    size_t n = strspn(runtime, "abcdefghijklmnopqrstuvwxyz");
+
+    for (size_t i = 0; i < sizeof(made) / sizeof(*made); i++)
+        if (strlen(made[i].runtime) == n &&
+            strncmp(made[i].runtime, runtime, n) == 0)
+            return parse_text(ctx, ig, "", bytes_str(made[i].rules), 0);
+    return 0;
+}
+
 int ignore_load(struct ctx *ctx, const char *dir, const char *skip_files,
-                struct ignore **out)
+                const char *runtime, struct ignore **out)
 {
     const char *path = arena_printf(ctx->arena, "%s/.gcloudignore", dir);
     struct bytes text;
@@ -258,13 +282,13 @@ int ignore_load(struct ctx *ctx, const char *dir, const char *skip_files,
         skip_files ? skip_files : APPYAML_SKIP_DEFAULT, why, sizeof(why));
     if (!(*out)->skip)
         return ctx_err(ctx, ERR_INVALID, "skip_files: %s", why);
-    return 0;
+    return skip_files ? 0 : add_made(ctx, *out, runtime);
 }
 
 bool ignore_match(const struct ignore *ig, const char *path, bool is_dir)
 {
-    if (ig->skip)
-        return config_regex_match(ig->skip, bytes_str(path));
+    if (ig->skip && config_regex_match(ig->skip, bytes_str(path)))
+        return true;
     for (size_t i = ig->n; i-- > 0;) {
         const struct rule *r = &ig->rules[i];
 

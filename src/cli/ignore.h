@@ -13,12 +13,14 @@
 struct ignore;
 
 /*
- * The rules of the folder `dir`.  `skip_files` is app.yaml's pattern, or NULL.
+ * The rules of the folder `dir`.  `skip_files` is app.yaml's pattern, or NULL:
+ * without a .gcloudignore either, what App Engine skips by itself, and what
+ * gcloud's .gcloudignore for `runtime` would name.
  * ERR_INVALID when both are there or .gcloudignore cannot be read.  Goes away
  * with the ctx's arena.
  */
 int ignore_load(struct ctx *ctx, const char *dir, const char *skip_files,
-                struct ignore **out);
+                const char *runtime, struct ignore **out);
 
 /* The rules of a text, for tests and includes. */
 int ignore_parse(struct ctx *ctx, const char *dir, struct bytes text,

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from lib import paths
+from lib import java, paths
 from lib.platform import Platform
 from lib.process import run
 
@@ -220,6 +220,71 @@ def test_java_names_the_line_that_does_not_compile(platform, copy):
     said = refused(platform, folder, '--project', 'notes-java')
     assert f'{name}, line {line}: cannot find symbol' in said
     assert 'Looked at' in Page(platform, 'notes-java').text  # what ran, runs
+
+
+SESSION_JAVA = '''
+import java.io.IOException;
+import javax.servlet.http.*;
+
+public class Session extends HttpServlet {
+  @Override
+  protected void doGet(HttpServletRequest request, HttpServletResponse response)
+      throws IOException {
+    HttpSession session = request.getSession();
+    Integer before = (Integer) session.getAttribute("n");
+    int n = before == null ? 1 : before + 1;
+    session.setAttribute("n", n);
+    response.setContentType("text/plain");
+    response.getWriter().print(n + " " + System.getProperty("who") + " "
+        + System.getenv("WHERE") + " " + request.getRequestURI());
+  }
+}
+'''
+APPENGINE_WEB = '''
+<appengine-web-app xmlns="http://appengine.google.com/ns/1.0">
+  <runtime>java17</runtime>
+  <instance-class>F2</instance-class>
+  <sessions-enabled>true</sessions-enabled>
+  <system-properties><property name="who" value="property"/></system-properties>
+  <env-variables><env-var name="WHERE" value="variable"/></env-variables>
+</appengine-web-app>
+'''
+
+
+def test_java_serves_a_war(platform, tmp_path):
+    """Everything in it is static but what is not: folders of the war, pages
+    that are programs, and what only the servlets know."""
+    inside = tmp_path / 'WEB-INF'
+    (inside / 'classes').mkdir(parents=True)
+    (inside / 'appengine-web.xml').write_text(APPENGINE_WEB)
+    (inside / 'web.xml').write_text(
+        '<web-app xmlns="http://xmlns.jcp.org/xml/ns/javaee" version="3.1">'
+        '<servlet><servlet-name>s</servlet-name>'
+        '<servlet-class>Session</servlet-class></servlet>'
+        '<servlet-mapping><servlet-name>s</servlet-name>'
+        '<url-pattern>/count/*</url-pattern></servlet-mapping></web-app>')
+    (inside / 'lib').mkdir()
+    for name in os.listdir(os.path.join(java.JARS, 'lib')):
+        if name.startswith('appengine-api'):
+            shutil.copy(os.path.join(java.JARS, 'lib', name),
+                        inside / 'lib')
+    (tmp_path / 'Session.java').write_text(SESSION_JAVA)
+    run(['javac', '--release', '17', '-d', inside / 'classes', '-cp',
+         os.path.join(java.JARS, 'runtime', '*'), tmp_path / 'Session.java'])
+    (tmp_path / 'Session.java').unlink()
+    (tmp_path / 'page.txt').write_text('static')
+    platform.deploy(str(tmp_path), '--project', 'war')
+    assert Page(platform, 'war', '/page.txt').text == 'static'
+    assert Page(platform, 'war', '/WEB-INF/web.xml').status == 404
+    page = Page(platform, 'war', '/count/a')
+    assert page.text == '1 property variable /count/a'
+    cookie = {'Cookie': page.headers['Set-Cookie'].partition(';')[0]}
+    assert Page(platform, 'war', '/count/b', headers=cookie).text == (
+        '2 property variable /count/b')
+    # A session is in the datastore: another instance goes on with it.
+    platform.deploy(str(tmp_path), '--project', 'war')
+    assert Page(platform, 'war', '/count/c', headers=cookie).text == (
+        '3 property variable /count/c')
 
 
 MAIN_JAVA = '''

@@ -199,23 +199,56 @@ static const char *put(const char *dir, const char *name, const char *text)
     return path;
 }
 
+static const struct {
+    const char *runtime, *path;
+    bool is_dir, want;
+} made_cases[] = {
+    {"python311", "a/__pycache__", true, true},
+    {"python311", "node_modules", true, false},
+    {"nodejs20", "node_modules", true, true},
+    {"nodejs20", ".git", true, true},
+    {"go122", "cmd/x.test", false, true},
+    {"go122", "main.go", false, false},
+    {"php82", "vendor", true, true},
+    {"php82", "web/vendor", true, false},
+    {"java17", "target", true, true},
+    {"java17", "src/main/target", true, false},
+    {"custom", "target", true, false},
+};
+
+static void what_a_language_makes_again_stays_at_home(void **state)
+{
+    const char *dir = folder_new("made");
+
+    for (size_t i = 0; i < sizeof(made_cases) / sizeof(*made_cases); i++) {
+        struct ignore *ig;
+
+        assert_int_equal(
+            ignore_load(&ctx, dir, NULL, made_cases[i].runtime, &ig), 0);
+        if (ignore_match(ig, made_cases[i].path, made_cases[i].is_dir) !=
+            made_cases[i].want)
+            fail_msg("%s: %s", made_cases[i].runtime, made_cases[i].path);
+    }
+}
+
 static void skip_files_and_gcloudignore_exclude_each_other(void **state)
 {
     const char *dir = folder_new("both");
     struct ignore *ig;
 
-    assert_int_equal(ignore_load(&ctx, dir, NULL, &ig), 0);
+    assert_int_equal(ignore_load(&ctx, dir, NULL, "python311", &ig), 0);
     assert_true(ignore_match(ig, ".git", true));
     assert_true(ignore_match(ig, "a/b.pyc", false));
     assert_false(ignore_match(ig, "main.py", false));
-    assert_int_equal(ignore_load(&ctx, dir, "main.*", &ig), 0);
+    assert_int_equal(ignore_load(&ctx, dir, "main.*", "python311", &ig), 0);
     assert_true(ignore_match(ig, "main.py", false));
     assert_false(ignore_match(ig, "a/b.pyc", false));
     put(dir, ".gcloudignore", "#!include:more\n*.log\n");
     put(dir, "more", "secret\n");
-    assert_int_equal(ignore_load(&ctx, dir, "main.*", &ig), ERR_INVALID);
+    assert_int_equal(ignore_load(&ctx, dir, "main.*", "python311", &ig),
+                     ERR_INVALID);
     ctx_err_clear(&ctx);
-    assert_int_equal(ignore_load(&ctx, dir, NULL, &ig), 0);
+    assert_int_equal(ignore_load(&ctx, dir, NULL, "python311", &ig), 0);
     assert_true(ignore_match(ig, "secret", false));
     assert_true(ignore_match(ig, "x.log", false));
     assert_false(ignore_match(ig, "b.pyc", false));
@@ -227,7 +260,8 @@ static void an_include_of_itself_ends(void **state)
     struct ignore *ig;
 
     put(dir, ".gcloudignore", "#!include:.gcloudignore\n");
-    assert_int_equal(ignore_load(&ctx, dir, NULL, &ig), ERR_INVALID);
+    assert_int_equal(ignore_load(&ctx, dir, NULL, "python311", &ig),
+                     ERR_INVALID);
 }
 
 static struct archive pack(const char *dir)
@@ -235,7 +269,7 @@ static struct archive pack(const char *dir)
     struct ignore *ig;
     struct archive out;
 
-    assert_int_equal(ignore_load(&ctx, dir, NULL, &ig), 0);
+    assert_int_equal(ignore_load(&ctx, dir, NULL, "python311", &ig), 0);
     if (archive_make(&ctx, dir, ig, NULL, NULL, &out) != 0)
         fail_msg("%s", ctx_err_text(&ctx, ERR_IO));
     return out;
@@ -340,7 +374,7 @@ static void a_link_out_of_the_folder_is_refused_by_name(void **state)
     struct ignore *ig;
     struct archive a;
 
-    assert_int_equal(ignore_load(&ctx, dir, NULL, &ig), 0);
+    assert_int_equal(ignore_load(&ctx, dir, NULL, "python311", &ig), 0);
     assert_int_equal(
         symlink("/etc/passwd", arena_printf(&arena, "%s/out", dir)), 0);
     assert_int_equal(archive_make(&ctx, dir, ig, NULL, NULL, &a), ERR_INVALID);
@@ -360,7 +394,7 @@ static void a_loop_of_links_ends(void **state)
     struct ignore *ig;
     struct archive a;
 
-    assert_int_equal(ignore_load(&ctx, dir, NULL, &ig), 0);
+    assert_int_equal(ignore_load(&ctx, dir, NULL, "python311", &ig), 0);
     assert_int_equal(symlink(".", arena_printf(&arena, "%s/self", dir)), 0);
     assert_int_equal(archive_make(&ctx, dir, ig, NULL, NULL, &a), ERR_INVALID);
 }
@@ -430,6 +464,7 @@ int main(void)
         TEST(what_the_table_does_not_know_is_named),
         TEST(numbers_are_checked_against_their_range),
         TEST(gcloudignore_reads_as_gitignore_does),
+        TEST(what_a_language_makes_again_stays_at_home),
         TEST(skip_files_and_gcloudignore_exclude_each_other),
         TEST(an_include_of_itself_ends),
         TEST(an_archive_holds_what_the_folder_held),
