@@ -56,6 +56,31 @@ static const char cut_page[] =
     "<p>The instance that had this request ended before it answered. The owner "
     "finds the reason with appscale logs.</p>";
 
+const struct routing_error routing_errors[] = {
+    {503, "unavailable", ERROR_PAGE_DEFAULT, waiting_page},
+    {504, "timeout", ERROR_PAGE_TIMEOUT, slow_page},
+    {502, "cut", ERROR_PAGE_DEFAULT, cut_page},
+    {.name = NULL},
+};
+
+/* Of all, or of a version that has pages of its own. */
+static void add_errors(struct buf *out, const struct version *v)
+{
+    struct arena a = ARENA_INIT;
+
+    for (const struct routing_error *e = routing_errors; e->name; e++) {
+        if (v && !routing_error_page(v, e->kind))
+            continue;
+        buf_printf(out,
+                   "    http-error status %d content-type \"text/html\" "
+                   "string \"%s\" hdr " ROUTING_ERROR_HEADER " %s%s%s\n",
+                   e->status, e->page, e->name,
+                   v ? " hdr X-Accel-Redirect " : "",
+                   v ? routing_error_path(&a, v, e->name) : "");
+    }
+    arena_release(&a);
+}
+
 /*
  * A worker that a reload has replaced goes on until its last request is
  * answered: none is cut by a change of somebody else's.  A day is the longest
@@ -94,15 +119,10 @@ static void add_global(const struct control *ctl, struct buf *out)
                "    retry-on conn-failure empty-response\n"
                "    option http-keep-alive\n"
                "    http-reuse safe\n"
-               "    balance leastconn\n"
-               "    http-error status 503 content-type \"text/html\" "
-               "string \"%s\" hdr " ROUTING_ERROR_HEADER " unavailable\n"
-               "    http-error status 504 content-type \"text/html\" "
-               "string \"%s\" hdr " ROUTING_ERROR_HEADER " timeout\n"
-               "    http-error status 502 content-type \"text/html\" "
-               "string \"%s\" hdr " ROUTING_ERROR_HEADER " cut\n\n",
-               ctl->settings.request_seconds, ctl->settings.request_seconds,
-               waiting_page, slow_page, cut_page);
+               "    balance leastconn\n",
+               ctl->settings.request_seconds, ctl->settings.request_seconds);
+    add_errors(out, NULL);
+    buf_add_str(out, "\n");
     arena_release(&a);
 }
 
@@ -123,9 +143,9 @@ static void add_common(struct buf *out)
 static void add_trace(struct buf *out)
 {
     buf_add_str(out, "    http-request set-header X-Cloud-Trace-Context "
-                     "\"%[var(txn.request)]/%[var(txn.span)];o=1\"\n"
+                     "\"%[var(txn.trace)]/%[var(txn.span)];o=1\"\n"
                      "    http-request set-header Traceparent "
-                     "\"00-%[var(txn.request)]-%[var(txn.span),hex,lower]-"
+                     "\"00-%[var(txn.trace)]-%[var(txn.span),hex,lower]-"
                      "01\"\n"
                      "    http-request del-header X-Appscale- -m beg\n"
                      "    use_backend %[var(txn.backend)]\n\n");
@@ -138,6 +158,10 @@ static void add_variables(struct buf *out)
                "    http-request set-var(txn.backend) req.hdr(%s)\n"
                "    http-request set-var(txn.request) "
                "req.hdr(X-Appscale-Request)\n"
+               "    http-request set-var(txn.trace) var(txn.request)\n"
+               "    http-request set-var(txn.trace) "
+               "req.hdr(" ROUTING_TRACE_HEADER "),lower if "
+               "{ req.hdr(" ROUTING_TRACE_HEADER ") -m found }\n"
                "    http-request set-var(txn.span) rand\n"
                "    http-request set-var(txn.instance) req.hdr(%s) if "
                "{ req.hdr(%s) -m found }\n",
@@ -157,6 +181,8 @@ static void add_frontend(const struct control *ctl, struct buf *out)
                "    http-request del-header X-Appengine- -m beg\n"
                "    http-request del-header X-Google- -m beg\n"
                "    http-request del-header X_Appengine -m beg\n"
+               "    http-response del-header X-Accel-Redirect\n"
+               "    http-response del-header " ROUTING_ERROR_HEADER "\n"
                "    http-request set-var(txn.again) bool(true) if METH_GET\n",
                LISTENER_FIRST_FD + HAPROXY_EDGE);
     add_variables(out);
@@ -330,14 +356,6 @@ static void add_log_id(const struct version *v, struct buf *out)
     buf_add_str(out, "000100\"\n");
 }
 
-/* Seconds a request may take on a version's instances (hosting.md, 4). */
-static int64_t request_seconds(const struct control *ctl,
-                               const struct version *v)
-{
-    return v->scaling.kind == SCALING_AUTOMATIC ? ctl->settings.request_seconds
-                                                : ROUTING_LONG_SECONDS;
-}
-
 static void add_backend_headers(const struct control *ctl,
                                 const struct version *v, struct buf *out)
 {
@@ -354,7 +372,7 @@ static void add_backend_headers(const struct control *ctl,
                ctl->settings.http_port == 80
                    ? ""
                    : arena_printf(&a, ":%d", (int)ctl->settings.http_port),
-               request_seconds(ctl, v) * 1000 - 1);
+               routing_seconds(ctl, v) * 1000 - 1);
     buf_add_str(out, "    http-request set-timeout server var(txn.timeout) if "
                      "{ var(txn.timeout) -m found }\n"
                      "    http-request set-header X-Appengine-Timeout-Ms "
@@ -377,8 +395,9 @@ static void add_backend(const struct control *ctl, const struct version *v,
                "!{ var(txn.again) -m found }\n"
                "    http-request set-var(txn.backend) str(%s)\n"
                "    http-request lua.hold if { nbsrv(%s) eq 0 }\n",
-               name, request_seconds(ctl, v), ctl->settings.start_seconds, name,
+               name, routing_seconds(ctl, v), ctl->settings.start_seconds, name,
                name);
+    add_errors(out, v);
     add_backend_headers(ctl, v, out);
     buf_add_str(out, "    use-server i%[var(txn.instance)] if "
                      "{ var(txn.instance) -m found }\n");

@@ -251,7 +251,7 @@ static void add_handler(const struct control *ctl, struct buf *out,
     add_pattern(out, v, i);
     buf_add_str(out, " {\n");
     add_secure(ctl, out, h);
-    nginx_login(out, h);
+    nginx_login(out, v, h);
     if (h->path)
         add_static(out, v, i);
     else
@@ -275,7 +275,7 @@ static void add_warmup(struct buf *out, const struct version *v)
                               nginx_version_name(&a, v)),
                  false);
     buf_add_str(out, " {\n");
-    nginx_login(out, &warmup);
+    nginx_login(out, v, &warmup);
     buf_add_str(out, "                proxy_pass http://edge$request_uri;\n"
                      "            }\n");
     arena_release(&a);
@@ -298,6 +298,10 @@ static void add_handlers(const struct control *ctl, struct buf *out,
                      "            disable_symlinks on "
                      "from=$document_root;\n"
                      "            proxy_pass http://edge$request_uri;\n");
+    /* haproxy, which knows the limit, gives up before. */
+    buf_printf(out, "            proxy_read_timeout %" PRId64 "s;\n",
+               routing_seconds(ctl, v) + 4 * ctl->settings.start_seconds);
+    nginx_errors(out, v);
     for (size_t i = 0; i < v->n_handlers; i++)
         add_handler(ctl, out, v, i);
     add_warmup(out, v);

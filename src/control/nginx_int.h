@@ -74,7 +74,12 @@ void nginx_platform(struct buf *out);
 void nginx_prefix(struct buf *out);
 
 /* Directives of a handler that lets only some pass. */
-void nginx_login(struct buf *out, const struct handler *h);
+void nginx_login(struct buf *out, const struct version *v,
+                 const struct handler *h);
+
+/* Of a version's location: the pages of its app.yaml (error_handlers) for
+ * errors that the platform makes; those that an instance makes pass. */
+void nginx_errors(struct buf *out, const struct version *v);
 
 /* What answers for a version that is stopped. */
 void nginx_asleep(struct buf *out);

@@ -97,8 +97,88 @@ void nginx_prefix(struct buf *out)
                      "        }\n");
 }
 
-/* Who may pass.  Without `login`, whoever is signed in is only named. */
-void nginx_login(struct buf *out, const struct handler *h)
+/* ---- a version's own pages ---- */
+
+static const char default_page[] = "default";
+
+/*
+ * When haproxy does not answer: it is being started again, or the instance
+ * ended with a request that nobody may send twice.
+ */
+static void add_down(struct buf *out, const struct version *v)
+{
+    struct arena a = ARENA_INIT;
+
+    if (v->error_pages[ERROR_PAGE_DEFAULT].path)
+        buf_printf(out, "                error_page 502 504 %s;\n",
+                   routing_error_path(&a, v, default_page));
+    else
+        buf_add_str(out, "                error_page 502 504 @down;\n");
+    buf_add_str(out, "                error_page 413 @large;\n");
+    arena_release(&a);
+}
+
+static void add_file_page(struct buf *out, const struct version *v,
+                          const char *name, const struct error_page *page)
+{
+    struct arena a = ARENA_INIT;
+
+    buf_printf(out,
+               "            location = %s {\n"
+               "                internal;\n"
+               "                auth_request off;\n"
+               "                types {\n                }\n"
+               "                default_type ",
+               routing_error_path(&a, v, name));
+    nginx_quoted(out, page->mime_type ? page->mime_type : "text/html", true);
+    buf_add_str(out, ";\n                try_files ");
+    nginx_quoted(out, arena_printf(&a, "/%s", page->path), true);
+    buf_add_str(out, " =503;\n            }\n");
+    arena_release(&a);
+}
+
+/*
+ * haproxy sends an error of its own here.  The status is set by an error page
+ * of ours, so that what comes of the file keeps it.
+ */
+static void add_error(struct buf *out, const struct version *v,
+                      const struct routing_error *e)
+{
+    const struct error_page *page = routing_error_page(v, e->kind);
+    struct arena a = ARENA_INIT;
+    const char *file = arena_printf(&a, "%s-page", e->name);
+
+    if (!page)
+        return;
+    buf_printf(out,
+               "            location = %s {\n"
+               "                internal;\n"
+               "                auth_request off;\n"
+               "                error_page %d %s;\n"
+               "                return %d;\n"
+               "            }\n",
+               routing_error_path(&a, v, e->name), e->status,
+               routing_error_path(&a, v, file), e->status);
+    add_file_page(out, v, file, page);
+    arena_release(&a);
+}
+
+void nginx_errors(struct buf *out, const struct version *v)
+{
+    const struct error_page *page = &v->error_pages[ERROR_PAGE_DEFAULT];
+
+    add_down(out, v);
+    if (page->path)
+        add_file_page(out, v, default_page, page);
+    for (const struct routing_error *e = routing_errors; e->name; e++)
+        add_error(out, v, e);
+}
+
+/* ---- who may pass ---- */
+
+/* Without `login`, whoever is signed in is only named. */
+void nginx_login(struct buf *out, const struct version *v,
+                 const struct handler *h)
 {
     static const char *const word[] = {"", "required", "admin"};
 
@@ -110,8 +190,7 @@ void nginx_login(struct buf *out, const struct handler *h)
                    word[h->login], h->unauthorized ? "unauthorized" : "login");
     /* A location with pages of its own has them all. */
     if (h->login != LOGIN_OPTIONAL || h->path)
-        buf_add_str(out, "                error_page 502 504 @down;\n"
-                         "                error_page 413 @large;\n");
+        add_down(out, v);
 }
 
 /*

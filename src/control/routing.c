@@ -98,6 +98,28 @@ const char *routing_backend(struct arena *a, const struct version *v)
                         v->id, v->deployment);
 }
 
+const struct error_page *routing_error_page(const struct version *v,
+                                            enum error_kind kind)
+{
+    const struct error_page *own = &v->error_pages[kind];
+    const struct error_page *other = &v->error_pages[ERROR_PAGE_DEFAULT];
+
+    return own->path ? own : other->path ? other : NULL;
+}
+
+const char *routing_error_path(struct arena *a, const struct version *v,
+                               const char *name)
+{
+    return arena_printf(a, "/.%s/%s/%s:%s", v->service->app->id, v->service->id,
+                        v->id, name);
+}
+
+int64_t routing_seconds(const struct control *ctl, const struct version *v)
+{
+    return v->scaling.kind == SCALING_AUTOMATIC ? ctl->settings.request_seconds
+                                                : ROUTING_LONG_SECONDS;
+}
+
 const char *routing_url(const struct control *ctl, struct arena *a,
                         const struct app *app)
 {

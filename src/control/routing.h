@@ -27,6 +27,10 @@
 /* Names the index of an instance that must get the request if it is there. */
 #define ROUTING_INSTANCE_HEADER "X-Appscale-Instance"
 
+/* The trace that a request belongs to, 32 hexadecimal digits; without it, it
+ * is one of its own. */
+#define ROUTING_TRACE_HEADER "X-Appscale-Trace"
+
 /* On the answers that haproxy makes itself: unavailable, timeout, cut. */
 #define ROUTING_ERROR_HEADER "X-Appscale-Error"
 
@@ -80,6 +84,31 @@ void haproxy_conf(const struct control *ctl, struct buf *out);
  * does.
  */
 void nginx_conf(const struct control *ctl, struct buf *out);
+
+/* An error that haproxy makes itself: nginx has a page for it where the
+ * version's app.yaml names one. */
+struct routing_error {
+    int status;
+    const char *name; /* in ROUTING_ERROR_HEADER */
+    enum error_kind kind;
+    const char *page; /* ours */
+};
+
+/* By name; the last one has none. */
+extern const struct routing_error routing_errors[];
+
+/* The version's own page for an error (its default one stands in for the
+ * others), or NULL. */
+const struct error_page *routing_error_page(const struct version *v,
+                                            enum error_kind kind);
+
+/* What nginx calls that page: haproxy sends it there by X-Accel-Redirect, which
+ * it takes away from whatever an application answers.  In the arena. */
+const char *routing_error_path(struct arena *a, const struct version *v,
+                               const char *name);
+
+/* Seconds a request may take on a version's instances (hosting.md, 4). */
+int64_t routing_seconds(const struct control *ctl, const struct version *v);
 
 /* "p:s:v:deployment", in the arena. */
 const char *routing_backend(struct arena *a, const struct version *v);

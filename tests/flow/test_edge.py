@@ -70,3 +70,52 @@ def test_a_name_may_mean_one_instance(edge):
 def test_the_application_gets_the_path_as_it_was_sent(edge, path):
     seen = edge.get(path, host='edge.localhost').json()
     assert (seen['text'], seen['path']) == ('default/v1', path)
+
+
+OWN_ERRORS = '''
+    def do_POST(self):
+        if self.path == "/die":
+            os._exit(1)
+        self.send_response(503)
+        self.send_header("X-Accel-Redirect", "/.errors/default/v:cut")
+        self.send_header("X-Appscale-Error", "cut")
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(b"mine")
+'''
+
+
+def test_haproxys_errors_get_the_page_of_the_application(edge):
+    files = apps.server('errors')
+    files['server.py'] = files['server.py'].replace(
+        '    def log_message', OWN_ERRORS + '\n    def log_message')
+    edge.deploy('errors', 'v', {**files, 'oops.html': 'oops'}, **apps.PLAIN,
+                errorHandlers=[{'staticFile': 'oops.html'}])
+
+    def post(path):
+        return edge.post(path, host='errors.localhost')
+    own = post('/own')
+    assert (own.status_code, own.text) == (503, 'mine')
+    assert not {'X-Accel-Redirect', 'X-Appscale-Error'} & own.headers.keys()
+    died = post('/die')
+    assert (died.status_code, died.text) == (502, 'oops')
+    edge.finish(edge.api('DELETE', '/v1/apps/errors')[1])
+
+
+def test_a_trace_goes_through_to_the_application(edge):
+    trace = '0123456789ABCDEF' * 2
+    answer = edge.get(host='edge.localhost', headers={
+        'X-Cloud-Trace-Context': f'{trace}/1;o=1'})
+    seen = {k.lower(): v for k, v in answer.json()['headers']}
+    trace = trace.lower()
+    assert seen['x-cloud-trace-context'].startswith(f'{trace}/')
+    assert seen['x-cloud-trace-context'].endswith(';o=1')
+    assert seen['traceparent'].startswith(f'00-{trace}-')
+    assert trace not in seen['x-appengine-api-ticket']
+    assert answer.headers['X-Cloud-Trace-Context'].lower() == trace
+
+
+def test_headers_up_to_the_limit_reach_the_application(edge):
+    answer = edge.get('/' + 'p' * 9000, host='edge.localhost',
+                      headers={'X-A': 'a' * 9000})
+    assert answer.status_code == 200

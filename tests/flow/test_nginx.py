@@ -408,3 +408,132 @@ def test_dots_in_a_path_are_resolved_for_the_client(files, path, want):
         assert answer.status_code == 302
         assert answer.headers['Location'] == 'http://p.localhost:99' + want
         assert 'X-Y' not in answer.headers
+
+
+# ---- errors, traces, sockets ----
+
+PAGES = [{'errorCode': 'ERROR_CODE_DEFAULT', 'staticFile': 'err/oops.txt'},
+         {'errorCode': 'ERROR_CODE_TIMEOUT', 'staticFile': 'err/$late.html',
+          'mimeType': 'text/x-late'}]
+
+
+def says(status, body='its own', **headers):
+    def answer(handler):
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name.replace('_', '-'), value)
+        handler.send_header('Content-Length', str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body.encode())
+    return answer
+
+
+def test_the_platforms_errors_get_the_pages_of_the_application(edges):
+    edge = edges({'default': service(
+        {'id': 'v', 'errorHandlers': PAGES, 'handlers': [
+            {'urlRegex': '/in', 'login': 'LOGIN_REQUIRED',
+             'script': {'scriptPath': 'auto'}}]}, 'w')},
+        {'p/default/v': {'err/oops.txt': 'oops', 'err/$late.html': 'late'}})
+    for status in 500, 502, 503, 504:
+        edge.says['/own'] = says(status)
+        answer = edge.ask('/own', method='POST')
+        assert (answer.status_code, answer.text) == (status, 'its own')
+    for name, status, text, kind in [
+            ('unavailable', 503, 'oops', 'text/html'),
+            ('cut', 502, 'oops', 'text/html'),
+            ('timeout', 504, 'late', 'text/x-late')]:
+        edge.says['/page'] = says(status, X_Accel_Redirect='/.p/default/v:' +
+                                  name)
+        answer = edge.ask('/page', method='POST')
+        assert (answer.status_code, answer.text) == (status, text)
+        assert answer.headers['Content-Type'] == kind
+    for path in '/.p/default/v:cut', '/.p/default/v:default':
+        assert edge.ask(path).json()['path'] == path
+    edge.stop_stub()
+    answer = edge.ask('/x')
+    assert (answer.status_code, answer.text) == (502, 'oops')
+    answer = edge.ask('/x', host='w.p.localhost')
+    assert answer.status_code == 502
+    assert 'starting this part again' in answer.text
+
+
+TRACE = '0123456789abcdef0123456789ABCDEF'
+
+
+@pytest.mark.parametrize('header, value, kept', [
+    ('X-Cloud-Trace-Context', TRACE, True),
+    ('X-Cloud-Trace-Context', f'{TRACE}/12;o=1', True),
+    ('X-Cloud-Trace-Context', f'{TRACE};o=0', True),
+    ('X-Cloud-Trace-Context', f'{TRACE}0', False),
+    ('X-Cloud-Trace-Context', '0' * 32 + '/1', False),
+    ('X-Cloud-Trace-Context', 'x' * 32, False),
+    ('Traceparent', f'00-{TRACE.lower()}-0123456789abcdef-01', True),
+    ('Traceparent', f'00-{"0" * 32}-0123456789abcdef-01', False),
+    ('Traceparent', f'00-{TRACE.lower()}', False),
+    ('X-Appscale-Trace', TRACE, False)])
+def test_the_trace_of_a_client_goes_on(files, header, value, kept):
+    answer = files.ask(headers={header: value})
+    trace = answer.json()['headers']['x-appscale-trace']
+    assert (trace.lower() == TRACE.lower()) == kept
+    assert re.fullmatch('[0-9a-fA-F]{32}', trace)
+    assert answer.headers['X-Cloud-Trace-Context'] == trace
+    if not kept:
+        assert trace == answer.json()['headers']['x-appscale-request']
+
+
+def test_a_web_socket_passes(files):
+    def upgrade(handler):
+        assert handler.headers['Connection'] == 'upgrade'
+        handler.send_response(101)
+        handler.send_header('Upgrade', handler.headers['Upgrade'])
+        handler.send_header('Connection', 'upgrade')
+        handler.end_headers()
+        while (data := handler.rfile.readline()) != b'end\n':
+            handler.wfile.write(data.upper())
+        handler.close_connection = True
+    files.says['/socket'] = upgrade
+    with files.connect() as s, s.makefile('rwb') as f:
+        f.write(b'GET /socket HTTP/1.1\r\nHost: p.localhost\r\n'
+                b'Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n')
+        f.flush()
+        assert b' 101 ' in f.readline()
+        while f.readline() != b'\r\n':
+            pass
+        for line in b'hello\n', b'there\n':
+            f.write(line)
+            f.flush()
+            assert f.readline() == line.upper()
+        f.write(b'end\n')
+        f.flush()
+        assert f.read() == b''
+    seen = files.ask(headers={'Upgrade': 'h2c', 'Connection': 'Upgrade'})
+    assert not {'upgrade', 'connection'} & seen.json()['headers'].keys()
+
+
+def test_headers_have_a_limit(files):
+    assert files.ask(headers={'X-A': 'x' * 9000, 'X-B': 'x' * 9000}).json()
+    assert files.ask('/' + 'x' * 9000).json()
+    assert files.ask(headers={'X-A': 'x' * 11000}).status_code == 400
+    assert files.ask('/' + 'x' * 11000).status_code == 414
+
+
+def test_who_sent_it_is_added_to_who_passed_it_on(files):
+    seen = files.ask(headers={'X-Forwarded-For': '1.2.3.4',
+                              'Forwarded': 'for="1.2.3.4"'}).json()['headers']
+    assert seen['x-forwarded-for'] == '1.2.3.4, 127.0.0.1, 169.254.1.1'
+    assert seen['forwarded'] == \
+        'for="1.2.3.4",for="127.0.0.1";proto=http'
+    seen = files.ask().json()['headers']
+    assert seen['x-forwarded-for'] == '127.0.0.1, 169.254.1.1'
+    assert seen['forwarded'] == 'for="127.0.0.1";proto=http'
+
+
+def test_a_stopped_version_is_asleep_with_its_files(edges):
+    edge = edges({'default': service('v', {
+        'id': 'w', 'servingStatus': 'STOPPED', 'handlers': [
+            static('/s', 'a.css')]})}, {'p/default/w': {'a.css': ''}})
+    for path in '/', '/s', '/_ah/x':
+        answer = edge.ask(path, host='w.p.localhost')
+        assert answer.status_code == 503
+        assert 'This version is stopped' in answer.text
+        assert answer.headers['Content-Type'] == 'text/html'

@@ -27,6 +27,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, *args):
+        """nginx hangs up where it has heard enough."""
+
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
@@ -54,6 +57,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get('Content-Length') or 0))
         edge = self.server.edge
         edge.seen.append(self.path)
+        if edge.stopped:
+            self.close_connection = True
+            return None
         if self.path.startswith(AUTH):
             return self._auth(self.path.partition('login=')[2])
         path = self.path.partition('?')[0]
@@ -80,7 +86,7 @@ class Edge:
     def __init__(self, apps, files=None):
         self.root = tempfile.mkdtemp(prefix='appscale-edge.')
         self.port = free_port()
-        self.seen, self.says = [], {}
+        self.seen, self.says, self.stopped = [], {}, False
         for folder in ('run/tmp', 'logs'):
             os.makedirs(os.path.join(self.root, folder))
         for version, texts in (files or {}).items():
@@ -156,9 +162,16 @@ class Edge:
                 out += data
         return out.decode()
 
+    def stop_stub(self):
+        """Nobody listens where haproxy would."""
+        if not self.stopped:
+            self._stub.shutdown()
+            self._stub.server_close()
+            os.unlink(self._stub.server_address)
+        self.stopped = True
+
     def close(self):
-        self._stub.shutdown()
-        self._stub.server_close()
+        self.stop_stub()
         status = self.nginx.stop(30)
         shutil.rmtree(self.root)
         assert status == 0
