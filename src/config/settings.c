@@ -74,8 +74,6 @@ const struct setting settings_table[] = {
            "size of a request's body (Google: 32 MB)"),
     NUMBER(archive_mb, 512, 1, 16384, "MiB",
            "size of an application's archive"),
-    NUMBER(log_mb, 8, 1, 4096, "MiB",
-           "size at which a log file is rotated; one old file is kept"),
     ADDRESS(acme_directory, SETTING_NONE, "/~?=&%",
             "who signs certificates for own domains: letsencrypt, or the "
             "https URL of another ACME server's directory; none: nobody is "
@@ -85,6 +83,12 @@ const struct setting settings_table[] = {
     ADDRESS(acme_ca, SETTING_NONE, "/",
             "PEM file of the authority that an ACME server of one's own is "
             "known by; none: those of the machine"),
+    NUMBER(log_mb, 8, 1, 4096, "MiB", "size at which a log file is rotated"),
+    NUMBER(log_files, 3, 1, 100, "",
+           "old files that are kept of each log beside the newest"),
+    NUMBER(log_days, 30, 1, 3650, "days",
+           "age at which old files, and the logs of what no longer runs, are "
+           "deleted"),
     NUMBER(stats_hours, 24, 0, 8760, "h",
            "age at which the datastore's statistics are counted anew; 0: only "
            "on request"),

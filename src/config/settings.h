@@ -35,6 +35,7 @@ struct settings {
     const char *acme_directory;
     const char *acme_email;
     const char *acme_ca;
+    int64_t log_files, log_days;
     int64_t stats_hours;
     const char *task_broker;
     int64_t rabbitmq_port;

@@ -7,6 +7,7 @@
 #include "control/child.h"
 
 #include "base/files.h"
+#include "control/feed.h"
 #include "control/proc.h"
 
 #include <errno.h>
@@ -40,6 +41,15 @@ static void watch_stop(struct child *c)
     c->pidfd = -1;
 }
 
+static void child_ended(void *arg)
+{
+    struct child *c = arg;
+
+    c->pid = 0;
+    c->feed = NULL;
+    c->on_exit(c, c->status);
+}
+
 /*
  * The leader has ended.  Its session may have more (workers that still hold a
  * listening socket), which would be in the way of the next one.
@@ -59,8 +69,11 @@ static void on_pidfd(uv_poll_t *watch, int rc, int events)
         return; /* a spurious wake: it lives */
     watch_stop(c);
     proc_session_kill(pid, SIGKILL);
-    c->pid = 0;
-    c->on_exit(c, status);
+    c->status = status;
+    if (c->feed)
+        feed_end(c->feed, child_ended, c);
+    else
+        child_ended(c);
 }
 
 static int watch_start(struct ctx *ctx, uv_loop_t *loop, struct child *c)
@@ -121,16 +134,23 @@ static void add_fds(posix_spawn_file_actions_t *fa,
     }
 }
 
-int child_spawn(struct ctx *ctx, uv_loop_t *loop, struct child *c,
-                const struct child_spec *spec)
+/* Where its words go: a pipe with a writer behind it, or the file itself. */
+static int open_log(struct ctx *ctx, uv_loop_t *loop, struct child *c,
+                    const struct child_spec *spec, int *fd)
+{
+    c->feed = NULL;
+    if (spec->tag)
+        return feed_open(ctx, loop, spec->log, spec->tag, &c->feed, fd);
+    *fd = open(spec->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    return *fd < 0 ? files_err(ctx, "open", spec->log) : 0;
+}
+
+static int spawn(struct child *c, const struct child_spec *spec, int log)
 {
     posix_spawn_file_actions_t fa;
     posix_spawnattr_t at;
-    int log, why;
+    int why;
 
-    log = open(spec->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (log < 0)
-        return files_err(ctx, "open", spec->log);
     set_attributes(&at);
     posix_spawn_file_actions_init(&fa);
     posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
@@ -144,24 +164,45 @@ int child_spawn(struct ctx *ctx, uv_loop_t *loop, struct child *c,
                       (char *const *)(uintptr_t)spec->env);
     posix_spawn_file_actions_destroy(&fa);
     posix_spawnattr_destroy(&at);
+    return why;
+}
+
+/* It does not run: nobody waits for its last words. */
+static void drop(struct child *c)
+{
+    if (c->feed)
+        feed_end(c->feed, NULL, NULL);
+    c->feed = NULL;
+    c->pid = 0;
+}
+
+int child_spawn(struct ctx *ctx, uv_loop_t *loop, struct child *c,
+                const struct child_spec *spec)
+{
+    int log, why;
+    int rc = open_log(ctx, loop, c, spec, &log);
+
+    if (rc)
+        return rc;
+    why = spawn(c, spec, log);
     close(log);
     if (why) {
-        c->pid = 0;
+        drop(c);
         return spawn_error(ctx, spec, why);
     }
     c->ours = true;
     c->start_time = proc_start_time(c->pid);
-    why = watch_start(ctx, loop, c);
-    if (why) { /* nobody would see its end */
+    rc = watch_start(ctx, loop, c);
+    if (rc) { /* nobody would see its end */
         proc_session_kill(c->pid, SIGKILL);
         waitpid(c->pid, NULL, 0);
-        c->pid = 0;
+        drop(c);
     }
-    return why;
+    return rc;
 }
 
 int child_adopt(struct ctx *ctx, uv_loop_t *loop, struct child *c, pid_t pid,
-                uint64_t start_time)
+                uint64_t start_time, const struct child_spec *spec)
 {
     int rc;
 
@@ -170,9 +211,12 @@ int child_adopt(struct ctx *ctx, uv_loop_t *loop, struct child *c, pid_t pid,
     c->pid = pid;
     c->start_time = start_time;
     c->ours = false;
+    c->feed = NULL;
     rc = watch_start(ctx, loop, c);
     if (rc)
         c->pid = 0;
+    else if (spec->tag)
+        c->feed = feed_adopt(loop, pid, spec->log, spec->tag);
     return rc;
 }
 
@@ -190,7 +234,7 @@ void child_signal(struct child *c, int sig)
 
 void child_signal_all(struct child *c, int sig)
 {
-    if (c->pid > 0)
+    if (c->pid > 0 && c->pidfd >= 0)
         proc_session_kill(c->pid, sig);
 }
 
@@ -198,5 +242,5 @@ void child_forget(struct child *c)
 {
     if (c->pid > 0)
         watch_stop(c);
-    c->pid = 0;
+    drop(c);
 }

@@ -17,9 +17,11 @@
 #include <uv.h>
 
 struct child;
+struct feed;
 
 /* `status` is that of waitpid(); -1 when it is not known (adopted).  What
- * else lived in the session has been killed. */
+ * else lived in the session has been killed, and what they wrote is in the log.
+ */
 typedef void child_exit_fn(struct child *c, int status);
 
 struct child {
@@ -27,7 +29,9 @@ struct child {
     uint64_t start_time;
     bool ours; /* by birth: waitpid() knows its status */
     int pidfd;
-    uv_poll_t *watch; /* closes behind our back, hence on its own */
+    uv_poll_t *watch;  /* closes behind our back, hence on its own */
+    struct feed *feed; /* of its log; NULL: it writes the file itself */
+    int status;        /* it has ended; its feed has not yet */
     child_exit_fn *on_exit;
     void *arg;
 };
@@ -36,7 +40,8 @@ struct child_spec {
     const char *const *argv; /* argv[0] is a full path */
     const char *const *env;  /* NAME=VALUE; NULL-terminated */
     const char *dir;         /* NULL: stays where the controller is */
-    const char *log;         /* stdout and stderr are appended to it */
+    const char *log;         /* stdout and stderr are appended to it... */
+    const char *tag;         /* ...through a feed (feed.h); NULL: straight */
     const int *fds;          /* descriptors it gets as 3, 4, ... */
     size_t n_fds;
 };
@@ -46,10 +51,11 @@ struct child_spec {
 int child_spawn(struct ctx *ctx, uv_loop_t *loop, struct child *c,
                 const struct child_spec *spec);
 
-/* Watch a process that runs already.  ERR_NOT_FOUND, without a story, when
- * that pid with that start time is gone. */
+/* Watch a process that runs already, and its feed: `spec` has its log and tag.
+ * ERR_NOT_FOUND, without a story, when that pid with that start time is gone.
+ */
 int child_adopt(struct ctx *ctx, uv_loop_t *loop, struct child *c, pid_t pid,
-                uint64_t start_time);
+                uint64_t start_time, const struct child_spec *spec);
 
 /* Whether it was started or adopted, and has neither ended nor been forgotten.
  */

@@ -20,6 +20,7 @@
 #include "control/hold.h"
 #include "control/instance.h"
 #include "control/job.h"
+#include "control/logs.h"
 #include "control/operation.h"
 #include "control/proc.h"
 #include "control/retire.h"
@@ -28,7 +29,6 @@
 #include "control/servers.h"
 #include "wire/wire.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -297,78 +297,12 @@ static void start_parts(struct control *ctl)
 
 /* ---- chores ---- */
 
-struct chore {
-    char *logs;
-    int64_t most;
-};
-
-/*
- * A log that has grown too large is copied aside and emptied in place: its
- * writers hold it open for appending.  What they write between the two is
- * lost, which a bounded disk is worth.
- */
-static void rotate(const char *path, int64_t most)
-{
-    struct arena a = ARENA_INIT;
-    const char *old = arena_printf(&a, "%s.1", path);
-    struct stat st;
-    int from, to;
-
-    if (stat(path, &st) == 0 && st.st_size > most) {
-        from = open(path, O_RDWR | O_CLOEXEC);
-        to = open(old, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        while (from >= 0 && to >= 0 &&
-               copy_file_range(from, NULL, to, NULL, (size_t)st.st_size, 0) > 0)
-            ;
-        if (from >= 0 && ftruncate(from, 0) == 0)
-            log_info(NULL, "log.rotated", "file", path);
-        if (from >= 0)
-            close(from);
-        if (to >= 0)
-            close(to);
-    }
-    arena_release(&a);
-}
-
-static void chore_run(void *arg)
-{
-    struct chore *c = arg;
-    struct arena a = ARENA_INIT;
-    DIR *d = opendir(c->logs);
-    struct dirent *e;
-
-    while (d && (e = readdir(d))) {
-        size_t n = strlen(e->d_name);
-
-        if (n > 4 && strcmp(e->d_name + n - 4, ".log") == 0)
-            rotate(arena_printf(&a, "%s/%s", c->logs, e->d_name), c->most);
-    }
-    if (d)
-        closedir(d);
-    arena_release(&a);
-}
-
-static void chore_done(void *arg)
-{
-    struct chore *c = arg;
-
-    free(c->logs);
-    free(c);
-}
-
 static void on_chore(uv_timer_t *t)
 {
     struct control *ctl = t->data;
-    struct chore *c = calloc(1, sizeof(*c));
-    struct arena a = ARENA_INIT;
 
-    if (!c)
-        abort();
-    c->logs = strdup(control_path(ctl, &a, "logs"));
-    c->most = ctl->settings.log_mb << 20;
-    control_offload(ctl, chore_run, chore_done, c);
+    logs_chore(ctl);
     admin_datastore_chore(ctl);
-    arena_release(&a);
 }
 
 /* ---- stop ---- */
@@ -499,6 +433,7 @@ static int control_start(struct ctx *ctx, struct control *ctl,
     uv_signal_start(&ctl->term, on_signal, SIGTERM);
     uv_signal_start(&ctl->interrupt, on_signal, SIGINT);
     ctl->http = http_client_new(&ctl->loop);
+    logs_start(ctl);
     servers_start(ctl);
     routing_start(ctl);
     scale_start(ctl);

@@ -16,6 +16,7 @@
 #include "base/errinj.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/log_writer.h"
 #include "control/archive.h"
 #include "control/instance.h"
 #include "control/prepare.h"
@@ -113,7 +114,9 @@ static int instance_story(struct ctx *ctx, struct deploy *d,
                           const struct instance *in)
 {
     struct arena *a = ctx->arena;
-    struct bytes tail = files_tail(a, in->process->log, FAILED_LOG_READ);
+    struct bytes tail =
+        log_text(a, files_tail(a, in->process->log, FAILED_LOG_READ),
+                 instance_tag(a, in));
     const char *own = arena_printf(a, "%s/app", instance_dir(d->ctl, a, d->v));
 
     return ctx_err(ctx, ERR_INVALID,

@@ -215,6 +215,11 @@ static int port_choose(struct ctx *ctx, struct control *ctl, const char *name)
 
 /* ---- the row of the process table ---- */
 
+const char *instance_tag(struct arena *a, const struct instance *in)
+{
+    return arena_printf(a, "i%d", in->index);
+}
+
 static int instance_setup(struct ctx *ctx, struct process *p,
                           struct process_setup *s)
 {
@@ -227,6 +232,7 @@ static int instance_setup(struct ctx *ctx, struct process *p,
     s->dir =
         arena_printf(ctx->arena, "%s/app", instance_dir(p->ctl, ctx->arena, v));
     s->probe_port = p->port;
+    s->log_tag = instance_tag(ctx->arena, in);
     return 0;
 }
 

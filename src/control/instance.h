@@ -102,6 +102,9 @@ const char *instance_dir(struct control *ctl, struct arena *a,
 const char *instance_log(struct control *ctl, struct arena *a, const char *app,
                          const char *service, const char *version);
 
+/* What stands before each of its lines there: "i3". */
+const char *instance_tag(struct arena *a, const struct instance *in);
+
 /* What `start` gets: NAME=VALUE, NULL-terminated; the app's env_variables
  * behind the platform's own. */
 const char *const *instance_env(struct control *ctl, struct arena *a,

@@ -131,7 +131,8 @@ static int build(struct ctx *ctx, struct prepare *p)
     struct arena *a = ctx->arena;
     const char *program =
         arena_printf(a, "%s/%s/build", p->ctl->runtimes, p->v->runtime);
-    struct child_spec spec = {.log = build_log_path(p->ctl, a, p->v)};
+    struct child_spec spec = {.log = build_log_path(p->ctl, a, p->v),
+                              .tag = ""};
 
     if (access(program, X_OK) != 0)
         return ctx_err(ctx, ERR_INVALID,
@@ -174,7 +175,8 @@ static int unpack(struct ctx *ctx, struct prepare *p)
     struct arena *a = ctx->arena;
     const char *dir = arena_printf(a, "%s/app", instance_dir(p->ctl, a, p->v));
     const char *tar = proc_find_program(a, "tar");
-    struct child_spec spec = {.log = build_log_path(p->ctl, a, p->v)};
+    struct child_spec spec = {.log = build_log_path(p->ctl, a, p->v),
+                              .tag = ""};
     int rc;
 
     if (!tar)

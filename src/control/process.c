@@ -277,11 +277,13 @@ static bool process_adopt(struct ctx *ctx, struct process *p,
                           const struct process_setup *s)
 {
     const struct state_record *r = state_find(&p->ctl->found, p->name);
+    const struct child_spec spec = {.log = p->log, .tag = s->log_tag};
 
     if (!r || p->ctl->claimed[r - p->ctl->found.records])
         return false;
     p->ctl->claimed[r - p->ctl->found.records] = true;
-    if (child_adopt(ctx, &p->ctl->loop, &p->child, r->pid, r->start_time)) {
+    if (child_adopt(ctx, &p->ctl->loop, &p->child, r->pid, r->start_time,
+                    &spec)) {
         if (proc_start_time(r->pid) == 0)
             proc_session_kill(r->pid, SIGKILL);
         return false;
@@ -340,8 +342,11 @@ int listeners_pass(struct ctx *ctx, struct listener *list, size_t n,
 static int spawn_child(struct ctx *ctx, struct process *p,
                        const struct process_setup *s)
 {
-    struct child_spec spec = {
-        .argv = s->argv, .env = s->env, .dir = s->dir, .log = p->log};
+    struct child_spec spec = {.argv = s->argv,
+                              .env = s->env,
+                              .dir = s->dir,
+                              .log = p->log,
+                              .tag = s->log_tag};
     int rc;
 
     if (s->stale)

@@ -30,6 +30,7 @@ struct process_setup {
     const char *const *argv;
     const char *const *env; /* NULL: the controller's own */
     const char *dir;
+    const char *log_tag;     /* as child_spec's */
     const char *probe_unix;  /* ready when this socket accepts... */
     int probe_port;          /* ...or this loopback port */
     const char *stale;       /* a socket of a dead one, in the way of a new */
