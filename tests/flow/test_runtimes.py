@@ -273,8 +273,10 @@ def test_java_serves_a_war(platform, tmp_path):
          os.path.join(java.JARS, 'runtime', '*'), tmp_path / 'Session.java'])
     (tmp_path / 'Session.java').unlink()
     (tmp_path / 'page.txt').write_text('static')
+    (tmp_path / 'index.html').write_text('welcome')
     platform.deploy(str(tmp_path), '--project', 'war')
     assert Page(platform, 'war', '/page.txt').text == 'static'
+    assert Page(platform, 'war').text == 'welcome'
     assert Page(platform, 'war', '/WEB-INF/web.xml').status == 404
     page = Page(platform, 'war', '/count/a')
     assert page.text == '1 property variable /count/a'
