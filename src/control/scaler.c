@@ -7,9 +7,10 @@
  * reason; one may go only when no rule wants one.
  *
  * Why it does not flap: a rule that wants n instances at a load keeps them down
- * to STAY of that load, and for all of idle_timeout.  Why it does not stampede:
- * instances that are being started count as there, and a queue is measured by
- * the time in which they will drain it, not by its length alone.
+ * to STAY of that load, and for all of idle_timeout; where that proves too
+ * short, for longer.  Why it does not stampede: instances that are being
+ * started count as there, and a queue is measured by the time in which they
+ * will drain it, not by its length alone.
  */
 #include "control/scaler.h"
 
@@ -26,6 +27,9 @@
 #define SETTLE (20 * CLOCK_SEC) /* a fresh one warms up: cpu says little */
 #define SPARE  (60 * CLOCK_SEC) /* between two of max_idle that are stopped */
 #define DRAIN  (10 * CLOCK_SEC) /* in which a queue should be gone */
+
+#define REGRET 10                /* times the hold: too soon to start again */
+#define HOLD   (900 * CLOCK_SEC) /* the longest that regret leads to */
 
 #define MANY 1000000 /* more instances than anybody has */
 
@@ -130,6 +134,28 @@ static struct view see(const struct scaling *s, struct scaler_memory *m,
 
 /* ---- remember ---- */
 
+/* How long fewer must have been enough. */
+static int64_t hold_time(const struct view *v)
+{
+    return later(v->s->idle_timeout, v->m->hold);
+}
+
+/*
+ * One is wanted back that was stopped a moment ago: the load swings slower than
+ * idle_timeout is long.  From now on it takes twice as long to stop one, until
+ * the swings are over.
+ */
+static void learn_hold(const struct view *v)
+{
+    struct scaler_memory *m = v->m;
+    int64_t hold = hold_time(v);
+
+    if (m->stopped && v->look->now - m->stopped < REGRET * hold)
+        m->hold = 2 * hold < HOLD ? 2 * hold : HOLD;
+    else
+        m->hold = 0;
+}
+
 /* A slice more than the stretch has, so that the oldest counts to its end. */
 static int64_t slice_of(int64_t stretch)
 {
@@ -205,7 +231,7 @@ static void remember_peaks(const struct view *v, int64_t gap)
     if (v->have > m->have || gap > 4 * v->s->interval + CLOCK_SEC)
         n = larger(n, v->have);
     peak_note(&m->minute, PEAK, v->look->now, n);
-    peak_note(&m->timeout, v->s->idle_timeout, v->look->now, n);
+    peak_note(&m->held, hold_time(v), v->look->now, n);
 }
 
 static void remember(const struct view *v)
@@ -397,8 +423,8 @@ static const struct scaler_instance *stop_surplus(const struct view *v,
                                                   char *why, size_t n)
 {
     const struct scaler_instance *in = first_to_go(v, true);
-    int64_t timeout = v->s->idle_timeout;
-    int keep = peak(&v->m->timeout, timeout, v->look->now) + spare(v);
+    int64_t timeout = v->s->idle_timeout, held = hold_time(v);
+    int keep = peak(&v->m->held, held, v->look->now) + spare(v);
 
     if (!in || v->look->queued > 0 || v->have <= larger(keep, v->s->min) ||
         (v->ready == 1 && in->idle < timeout))
@@ -407,7 +433,7 @@ static const struct scaler_instance *stop_surplus(const struct view *v,
         snprintf(why, n, "idle for %s", span(in->idle).text);
     else
         snprintf(why, n, "%d instance%s enough for %s", v->have - 1,
-                 v->have == 2 ? " was" : "s were", span(timeout).text);
+                 v->have == 2 ? " was" : "s were", span(held).text);
     return in;
 }
 
@@ -500,5 +526,7 @@ struct scaler_decision scaler_decide(const struct scaling *s,
     more(&v, &d);
     if (d.start == 0)
         fewer(&v, &d);
+    else if (v.have > 0)
+        learn_hold(&v);
     return d;
 }

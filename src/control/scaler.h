@@ -93,8 +93,9 @@ struct scaler_memory {
     double work;     /* of the last minute: seconds spent by requests, */
     double ended;    /* and requests ended; the quotient is `took` */
     double took;     /* seconds one takes; 0: not known yet */
-    struct scaler_peaks minute;  /* instances needed in the last minute */
-    struct scaler_peaks timeout; /* and in the last idle_timeout */
+    int64_t hold;    /* how long one is kept, where longer than idle_timeout */
+    struct scaler_peaks minute; /* instances needed in the last minute */
+    struct scaler_peaks held;   /* and as long as one is kept */
 };
 
 struct scaler_decision {
