@@ -19,7 +19,7 @@ double sim_random(uint64_t *seed)
 static struct scaling scaling_of(const char *doc)
 {
     struct arena arena = ARENA_INIT;
-    struct scaling out;
+    struct scaling out = {0};
     struct ctx ctx;
     char text[512];
     json_t *json;
