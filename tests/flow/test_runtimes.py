@@ -507,6 +507,42 @@ def test_php_says_what_is_wrong(build, files, reason):
     assert f'\nerror: {reason}' in '\n' + said
 
 
+# ---- Ruby ----
+
+def test_ruby(platform):
+    """With the gems that the machine's packages have."""
+    platform.deploy(example('ruby'), '--project', 'colours')
+    page = Page(platform, 'colours', '/?word=%3Csea%3E')
+    assert page.status == 200 and 'value="&lt;sea&gt;"' in page.text
+    found = re.findall(r'<code>(hsl\(.*?\))</code>', page.text)
+    assert len(found) == 5
+    assert found == re.findall(r'<code>(hsl\(.*?\))</code>', Page(
+        platform, 'colours', '/?word=%3CSea%3E').text)
+    assert Page(platform, 'colours', '/config.ru').status == 404
+
+
+def test_ruby_builds_with_the_gems_of_a_gemfile(build):
+    files = {'config.ru': '', 'Gemfile': 'gem "puma", ">= 1"\n'}
+    status, said, folder = build('ruby', files, GAE_RUNTIME='ruby32')
+    assert status == 0, said
+    assert (folder / 'gems').is_dir()
+    assert 'puma' in (folder / 'app' / 'Gemfile.lock').read_text()
+    assert build('ruby', {}, GAE_RUNTIME='ruby32')[0] == 0
+
+
+@pytest.mark.parametrize('files, reason', [
+    ({'a.rb': ''}, 'there is neither bin/rails nor config.ru'),
+    ({'config.ru': '', 'Gemfile': '\ngem "rack", "= 0.0.1"\n'},
+     'Gemfile: Could not find gem'),
+    ({'config.ru': '', 'Gemfile': 'gem "rack"\n\ngm "puma"\n'},
+     'Gemfile, line 3: There was an error parsing `Gemfile`'),
+])
+def test_ruby_says_what_is_wrong(build, files, reason):
+    status, said, _ = build('ruby', files, GAE_RUNTIME='ruby32')
+    assert status != 0
+    assert f'\nerror: {reason}' in '\n' + said
+
+
 # ---- any program ----
 
 def test_custom(platform):

@@ -17,7 +17,8 @@ from lib import paths
 from lib.process import free_port, run
 
 # The folders of ROOT/cache that builds fill, one or two per language.
-CACHES = ('venvs', 'pip', 'go', 'java', 'm2', 'node', 'npm', 'composer')
+CACHES = ('venvs', 'pip', 'go', 'java', 'm2', 'node', 'npm', 'composer',
+          'gems', 'bundle')
 
 
 class Platform:
