@@ -9,9 +9,11 @@
  *
  * Every version that is not stopped has a backend, with instances or without:
  * a request that finds none is held (hold.c) until one is there.  An instance
- * that does not accept is tried again every second, another one of the same
- * version first.  What was sent is sent again only when it was a GET or HEAD
- * from outside that got no answer at all; a task or a cron job never.
+ * that does not accept is out at once, until a check finds that it does, and
+ * its request goes to another one.  When it was the last, the request comes in
+ * again at `again`, the backend's server of last resort, and is held there.
+ * What was sent to an instance is never sent to another one here; nginx does
+ * that once, for what may safely be repeated.
  *
  * Instances come and go without a reload (servers.c).  The lines that name them
  * are what a haproxy that is started anew begins with, and not part of the
@@ -23,6 +25,8 @@
 #include "control/routing.h"
 
 #include <inttypes.h>
+
+#define AGAIN_SOCKET "run/haproxy.again.sock"
 
 /*
  * What the edge knows and haproxy turns into the SDKs' headers.  nginx sets
@@ -116,9 +120,10 @@ static void add_global(const struct control *ctl, struct buf *out)
                "    timeout http-keep-alive 60s\n"
                "    retries 10\n"
                "    option redispatch 1\n"
-               "    retry-on conn-failure empty-response\n"
+               "    retry-on conn-failure\n"
                "    option http-keep-alive\n"
                "    http-reuse safe\n"
+               "    unique-id-format %%[var(txn.backend)]\n"
                "    balance leastconn\n",
                ctl->settings.request_seconds, ctl->settings.request_seconds);
     add_errors(out, NULL);
@@ -182,8 +187,7 @@ static void add_frontend(const struct control *ctl, struct buf *out)
                "    http-request del-header X-Google- -m beg\n"
                "    http-request del-header X_Appengine -m beg\n"
                "    http-response del-header X-Accel-Redirect\n"
-               "    http-response del-header " ROUTING_ERROR_HEADER "\n"
-               "    http-request set-var(txn.again) bool(true) if METH_GET\n",
+               "    http-response del-header " ROUTING_ERROR_HEADER "\n",
                LISTENER_FIRST_FD + HAPROXY_EDGE);
     add_variables(out);
     for (size_t i = 0; i < sizeof(user_headers) / sizeof(user_headers[0]); i++)
@@ -322,6 +326,37 @@ static void add_tasks_frontend(const struct control *ctl, struct buf *out)
     buf_add_str(out, "\n");
 }
 
+/*
+ * A request that had been given to the last instance, and not accepted.  Which
+ * backend it was for comes in front of it, in the PROXY protocol; the rest is
+ * in its headers.
+ */
+static void add_again_frontend(const struct control *ctl, struct buf *out)
+{
+    struct arena a = ARENA_INIT;
+
+    buf_printf(out,
+               "frontend again\n"
+               "    bind unix@%s mode 600 accept-proxy\n"
+               "    timeout client %ds\n"
+               "    http-request set-var(txn.backend) fc_pp_unique_id\n"
+               "    http-request set-var(txn.request) "
+               "req.hdr(Traceparent),field(2,-)\n"
+               "    http-request set-var(txn.timeout) "
+               "req.hdr(X-Appengine-Timeout-Ms)\n"
+               "    http-request lua.hold\n",
+               control_path(ctl, &a, AGAIN_SOCKET), ROUTING_LONG_SECONDS);
+    for (const struct version *v = model_next(&ctl->model, NULL); v;
+         v = model_next(&ctl->model, v))
+        if (!v->stopped || v->n_instances > 0)
+            buf_printf(out,
+                       "    http-request return status 503 if "
+                       "{ var(txn.backend) -m str %s } { " HOLD_NOBODY " }\n",
+                       routing_backend(&a, v), routing_backend(&a, v));
+    buf_add_str(out, "    use_backend %[var(txn.backend)]\n\n");
+    arena_release(&a);
+}
+
 static void add_server_backend(const struct control *ctl, struct buf *out)
 {
     buf_printf(out,
@@ -391,21 +426,22 @@ static void add_backend(const struct control *ctl, const struct version *v,
                "backend %s\n"
                "    timeout server %" PRId64 "s\n"
                "    timeout queue %" PRId64 "s\n"
-               "    http-request disable-l7-retry if "
-               "!{ var(txn.again) -m found }\n"
                "    http-request set-var(txn.backend) str(%s)\n"
-               "    http-request lua.hold if { nbsrv(%s) eq 0 }\n",
+               "    http-request lua.hold if { " HOLD_NOBODY " }\n"
+               "    server again unix@%s backup send-proxy-v2 "
+               "proxy-v2-options unique-id\n",
                name, routing_seconds(ctl, v), ctl->settings.start_seconds, name,
-               name);
+               name, control_path(ctl, &a, AGAIN_SOCKET));
     add_errors(out, v);
     add_backend_headers(ctl, v, out);
     buf_add_str(out, "    use-server i%[var(txn.instance)] if "
                      "{ var(txn.instance) -m found }\n");
     for (size_t i = 0; servers && i < v->n_instances; i++)
         if (instance_takes(v->instances[i]))
-            buf_printf(out, "    server %s 127.0.0.1:%d maxconn %d\n",
+            buf_printf(out, "    server %s 127.0.0.1:%d maxconn %d %s\n",
                        instance_server(&a, v->instances[i]),
-                       v->instances[i]->process->port, v->concurrent);
+                       v->instances[i]->process->port, v->concurrent,
+                       ROUTING_SERVER_OPTIONS);
     buf_add_str(out, "\n");
     arena_release(&a);
 }
@@ -416,6 +452,7 @@ static void add_all(const struct control *ctl, bool servers, struct buf *out)
     add_frontend(ctl, out);
     add_platform_frontend(ctl, out);
     add_tasks_frontend(ctl, out);
+    add_again_frontend(ctl, out);
     add_server_backend(ctl, out);
     haproxy_dispatch_stopped(out);
     for (struct app *app = ctl->model.apps; app; app = app->next)

@@ -15,6 +15,10 @@
 
 #define HOLD_SCRIPT "run/hold.lua"
 
+/* haproxy's condition that a backend has no instance that takes requests: the
+ * server of last resort, which counts then, is the only one without a limit. */
+#define HOLD_NOBODY "be_conn_free(%s) lt 0"
+
 /* Write the script and listen.  ERR_IO when the folder does not allow it. */
 int hold_start(struct ctx *ctx, struct control *ctl);
 

@@ -34,6 +34,15 @@
 /* On the answers that haproxy makes itself: unavailable, timeout, cut. */
 #define ROUTING_ERROR_HEADER "X-Appscale-Error"
 
+/*
+ * What haproxy is told of every instance.  One that refuses a connection is out
+ * before the controller knows, and checked until it accepts.  While all is well
+ * it is checked once an hour: a check is a connection that says nothing.
+ */
+#define ROUTING_SERVER_OPTIONS                                                 \
+    "check inter 3600s fastinter 50ms downinter 50ms rise 1 fall 1 "           \
+    "observe layer4 error-limit 1 on-error mark-down"
+
 /* How long a request to basic or manual scaling may take, and a task or a cron
  * job (hosting.md, 4: 24 hours). */
 enum { ROUTING_LONG_SECONDS = 86400 };

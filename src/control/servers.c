@@ -160,8 +160,8 @@ static bool compare_rows(struct servers *s, struct bytes answer,
         struct instance *in = instance_of(v, r.name);
         size_t before = out->n;
 
-        if (!v)
-            continue; /* the server's own backend; one a reload will take */
+        if (!v || bytes_u8(r.name)[0] != 'i')
+            continue; /* not an instance, or a reload will take it */
         if (in && instance_takes(in)) {
             in->seen = true;
             correct(in, &r, out);
@@ -203,10 +203,11 @@ static void add_missing(struct instance *in, void *arg)
     if (!in->seen && in->version->routed && instance_takes(in)) {
         const char *name = full_name(&a, in);
 
-        buf_printf(out,
-                   "add server %s 127.0.0.1:%d maxconn %d;"
-                   "enable server %s;",
-                   name, in->process->port, in->version->concurrent, name);
+        buf_printf(
+            out,
+            "add server %s 127.0.0.1:%d maxconn %d " ROUTING_SERVER_OPTIONS ";"
+            "enable server %s;enable health %s;",
+            name, in->process->port, in->version->concurrent, name, name);
         in->told_concurrent = in->version->concurrent;
     }
     arena_release(&a);

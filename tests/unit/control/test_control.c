@@ -299,7 +299,7 @@ static void generated_files_depend_on_the_model_alone(void **state)
     nginx_conf(&ctl, &web);
     assert_bytes(buf_view(&one), buf_view(&two));
     assert_true(has(&one, "backend guest:default:v1:7\n"));
-    assert_true(has(&one, "server i0 127.0.0.1:20007 maxconn 10\n"));
+    assert_true(has(&one, "server i0 127.0.0.1:20007 maxconn 10 check"));
     assert_true(has(&one, "\"secret.%[var(txn.request)]\""));
     assert_true(has(&web, "location ~ \"^/\\\\.guest/default/v1:(?=/)"
                           "(?:/a\\\\.b(.*))\\\\z\" {"));
