@@ -122,6 +122,7 @@ static void add_global(const struct control *ctl, struct buf *out)
                "    option redispatch 1\n"
                "    retry-on conn-failure\n"
                "    option http-keep-alive\n"
+               "    option idle-close-on-response\n"
                "    http-reuse safe\n"
                "    unique-id-format %%[var(txn.backend)]\n"
                "    balance leastconn\n",

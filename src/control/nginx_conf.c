@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 enum {
+    EDGE_KEPT = 32,           /* connections to haproxy that are kept */
     CONNECTIONS_MOST = 16384, /* 10,000 idle clients and those who work */
 };
 
@@ -125,19 +126,22 @@ static void add_proxy(const struct control *ctl, struct buf *out)
     struct arena a = ARENA_INIT;
 
     /*
-     * haproxy twice, for one more try of a request without side effects that
-     * was in the hands of a dying instance (502).  Not more than one: a request
-     * that kills its instance shall not kill the next ten.
+     * One more try of a request without side effects that was in the hands of a
+     * dying haproxy, or of a dying instance (502).  Not more than one: a
+     * request that kills its instance shall not kill the next ten.  A kept
+     * connection that turns out to be dead costs a server, though not a try, so
+     * haproxy stands here as often as there may be such.
      */
+    buf_add_str(out, "    upstream edge {\n");
+    for (int i = 0; i < EDGE_KEPT; i++)
+        buf_printf(out, "        server unix:%s max_fails=0;\n",
+                   control_path(ctl, &a, "run/haproxy.sock"));
     buf_printf(out,
-               "    upstream edge {\n"
-               "        server unix:%1$s max_fails=0;\n"
-               "        server unix:%1$s max_fails=0;\n"
-               "        keepalive 32;\n"
+               "        keepalive %d;\n"
                "    }\n"
                "    proxy_next_upstream error http_502;\n"
                "    proxy_next_upstream_tries 2;\n",
-               control_path(ctl, &a, "run/haproxy.sock"));
+               EDGE_KEPT);
     buf_printf(
         out,
         "    proxy_http_version 1.1;\n"

@@ -40,6 +40,9 @@ struct waiter {
     struct waiter *next;
 };
 
+/* haproxy and nginx. */
+enum { N_SIDES = 2 };
+
 /* One of the two programs. */
 struct side {
     const char *name; /* also of the process */
@@ -54,7 +57,8 @@ struct side {
 
 struct routing {
     struct control *ctl;
-    const struct side *side; /* the one at work; NULL between rounds */
+    const struct side *side;   /* the one at work; NULL between rounds */
+    struct buf texts[N_SIDES]; /* of this round, drawn in one moment */
     char generation[ROUTING_GENERATION + 1];
     int64_t give_up; /* clock_mono() */
     uv_timer_t timer;
@@ -203,6 +207,22 @@ static void refuse_due(uv_timer_t *t)
     round_refuse(r);
 }
 
+/*
+ * Both files are of one moment: the model may change before nginx's turn, and
+ * nginx must not name what this round's haproxy does not have.
+ */
+static void draw(struct routing *r)
+{
+    const struct model *m = &r->ctl->model;
+
+    for (int i = 0; i < N_SIDES; i++) {
+        buf_clear(&r->texts[i]);
+        sides[i].generate(r->ctl, &r->texts[i]);
+    }
+    for (struct version *v = model_next(m, NULL); v; v = model_next(m, v))
+        v->drawn = true;
+}
+
 static void round_begin(struct routing *r)
 {
     if (r->side || !r->later)
@@ -213,6 +233,7 @@ static void round_begin(struct routing *r)
     }
     r->now = r->later;
     r->later = NULL;
+    draw(r);
     side_begin(r, &sides[0]);
 }
 
@@ -463,21 +484,10 @@ static bool same_generation(const struct routing *r, struct bytes old)
            memcmp(at + strlen(mark), r->generation, ROUTING_GENERATION) == 0;
 }
 
-static void draw(struct routing *r, struct buf *text)
-{
-    const struct model *m = &r->ctl->model;
-
-    r->side->generate(r->ctl, text);
-    if (r->side == &sides[0])
-        for (struct version *v = model_next(m, NULL); v; v = model_next(m, v))
-            v->drawn = true;
-    generation_of(r, text);
-}
-
 static void side_begin(struct routing *r, const struct side *side)
 {
     struct arena a = ARENA_INIT;
-    struct buf text = BUF_IN(&a);
+    const struct buf *text = &r->texts[side - sides];
     struct bytes old = BYTES_NONE;
     struct ctx ctx;
     const char *file;
@@ -491,20 +501,20 @@ static void side_begin(struct routing *r, const struct side *side)
         arena_release(&a);
         return;
     }
-    draw(r, &text);
+    generation_of(r, text);
     file = control_path(r->ctl, &a, side->file);
     rc = files_read(&ctx, file, CONF_MAX, &old);
     if (rc == 0 && same_generation(r, old)) {
-        rc = bytes_eq(old, buf_view(&text))
+        rc = bytes_eq(old, buf_view(text))
                  ? 0
-                 : files_replace(&ctx, file, buf_view(&text), 0600);
+                 : files_replace(&ctx, file, buf_view(text), 0600);
         if (rc == 0)
             side_load(r, false);
         else
             round_end(r, &ctx, rc);
     } else {
         file = arena_printf(&a, "%s.check", file);
-        rc = files_replace(&ctx, file, buf_view(&text), 0600);
+        rc = files_replace(&ctx, file, buf_view(text), 0600);
         if (rc == 0)
             rc = check_start(&ctx, r, file);
         if (rc)
