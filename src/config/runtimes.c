@@ -5,8 +5,10 @@
 #include "config/paths.h"
 #include "config/regex.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const struct family {
     const char *folder;
@@ -72,6 +74,43 @@ static bool hosted(struct arena *a, const char *dir, const struct family *f)
     return dir && is_dir(arena_printf(a, "%s/%s", dir, f->folder));
 }
 
+static bool known_folder(const char *name)
+{
+    for (size_t i = 0; i < N_FAMILIES; i++)
+        if (strcmp(families[i].folder, name) == 0)
+            return true;
+    return false;
+}
+
+/* A folder that somebody has added is a language of that name, with any
+ * digits behind it or none. */
+static const char *added_folder(struct arena *a, const char *dir,
+                                const char *runtime)
+{
+    size_t n = strspn(runtime, "abcdefghijklmnopqrstuvwxyz");
+    const char *name = arena_cstr(a, BYTES(runtime, n));
+    const char *path = arena_printf(a, "%s/%s", dir ? dir : "", name);
+    bool plain = runtime[n + strspn(runtime + n, "0123456789")] == '\0';
+
+    return dir && n && plain && !known_folder(name) &&
+                   access(arena_printf(a, "%s/start", path), X_OK) == 0
+               ? path
+               : NULL;
+}
+
+static void list_added(struct ctx *ctx, const char *dir, struct buf *all)
+{
+    struct dirent **found = NULL;
+    int n = dir ? scandir(dir, &found, NULL, alphasort) : 0;
+
+    for (int i = 0; i < n; i++) {
+        if (added_folder(ctx->arena, dir, found[i]->d_name))
+            buf_printf(all, "%s%s", all->n ? ", " : "", found[i]->d_name);
+        free(found[i]);
+    }
+    free(found);
+}
+
 static const char *hosted_list(struct ctx *ctx, const char *dir)
 {
     struct buf all = BUF_IN(ctx->arena);
@@ -85,12 +124,15 @@ static const char *hosted_list(struct ctx *ctx, const char *dir)
         if (strcmp(f->folder, f->example) != 0)
             buf_printf(&all, " (such as %s)", f->example);
     }
+    list_added(ctx, dir, &all);
     return all.n ? buf_cstr(&all) : "none";
 }
 
 int config_runtime_check(struct ctx *ctx, const char *dir, const char *runtime,
                          const char **folder)
 {
+    const char *added;
+
     for (size_t i = 0; i < N_FAMILIES; i++) {
         const struct family *f = &families[i];
 
@@ -111,6 +153,12 @@ int config_runtime_check(struct ctx *ctx, const char *dir, const char *runtime,
                            "runtime '%s' is none of App Engine's standard "
                            "environment's second generation; use %s.",
                            runtime, former[i].instead);
+    added = added_folder(ctx->arena, dir, runtime);
+    if (added) {
+        if (folder)
+            *folder = added;
+        return 0;
+    }
     return ctx_err(ctx, ERR_INVALID,
                    "'%s' is not a runtime of App Engine's standard "
                    "environment's second generation. Available: %s.",

@@ -5,7 +5,8 @@
  * family is hosted when its folder exists under the runtimes folder, which
  * holds what its versions need to be built and started.  The table knows more
  * families than a checkout may have, so that a message can say "not here" to
- * the one and "no such runtime" to the other.
+ * the one and "no such runtime" to the other.  A folder that is not in the
+ * table is a family as well: adding a language is adding a folder.
  */
 #ifndef CONFIG_RUNTIMES_H
 #define CONFIG_RUNTIMES_H

@@ -564,6 +564,27 @@ static void a_runtime_is_hosted_when_its_folder_is_there(void **state)
     assert_int_equal(config_runtime_check(&ctx, folder, "cobol85", NULL),
                      ERR_INVALID);
     expect_story("cobol85", "'cobol85' is not a runtime");
+    ctx_err_clear(&ctx);
+}
+
+static void a_folder_that_was_added_is_a_language(void **state)
+{
+    const char *dir = arena_printf(&arena, "%s/more", folder), *found;
+
+    assert_int_equal(mkdir(dir, 0755), 0);
+    assert_int_equal(mkdir(arena_printf(&arena, "%s/cobol", dir), 0755), 0);
+    assert_int_equal(config_runtime_check(&ctx, dir, "cobol85", NULL),
+                     ERR_INVALID);
+    ctx_err_clear(&ctx);
+    assert_int_equal(chmod(put("more/cobol/start", "#!/bin/sh\n"), 0755), 0);
+    assert_int_equal(config_runtime_check(&ctx, dir, "cobol85", &found), 0);
+    assert_string_equal(found, arena_printf(&arena, "%s/cobol", dir));
+    assert_int_equal(config_runtime_check(&ctx, dir, "cobol", NULL), 0);
+    assert_int_equal(config_runtime_check(&ctx, dir, "cobol8x", NULL),
+                     ERR_INVALID);
+    expect_story("cobol8x", "'cobol8x' is not a runtime of App Engine's "
+                            "standard environment's second generation. "
+                            "Available: cobol.");
 }
 
 static void an_appscalefile_sets_what_it_names(void **state)
@@ -668,6 +689,7 @@ int main(void)
         FILES(the_files_beside_it_are_checked_too),
         FILES(good_files_beside_it_pass_as_they_are),
         FILES(a_runtime_is_hosted_when_its_folder_is_there),
+        FILES(a_folder_that_was_added_is_a_language),
         FILES(an_appscalefile_sets_what_it_names),
         FILES(a_bad_appscalefile_names_line_and_reason),
         FILES(the_template_is_a_good_appscalefile),
