@@ -20,6 +20,7 @@ static void usage(FILE *f)
             "       bench_rpc --port P --get PATH [options]\n"
             "\n"
             "  --host ADDR      127.0.0.1\n"
+            "  --name NAME      of the server that --get asks (127.0.0.1)\n"
             "  --conns N        keep-alive connections (1)\n"
             "  --threads N      of the generator (1)\n"
             "  --seconds S      to run (3)\n"
@@ -37,13 +38,14 @@ static void usage(FILE *f)
 struct options {
     struct load_options load;
     const char *workload;
-    const char *get;
+    const char *get, *name;
     size_t requests;
     bool setup;
 };
 
 static const struct option longs[] = {
     {"host", required_argument, NULL, 'h'},
+    {"name", required_argument, NULL, 'N'},
     {"port", required_argument, NULL, 'p'},
     {"workload", required_argument, NULL, 'w'},
     {"get", required_argument, NULL, 'g'},
@@ -66,6 +68,9 @@ static void option(struct options *o, int c)
     switch (c) {
     case 'h':
         o->load.host = optarg;
+        break;
+    case 'N':
+        o->name = optarg;
         break;
     case 'p':
         o->load.port = atoi(optarg);
@@ -148,7 +153,7 @@ int main(int argc, char **argv)
     if (o.workload)
         envelope_make(o.workload, o.requests, &o.load);
     else
-        o.load.requests = envelope_get(o.get);
+        o.load.requests = envelope_get(o.get, o.name ? o.name : "127.0.0.1");
     load_run(&o.load, &r);
     printf("{\"workload\":\"%s\",\"conns\":%d,\"rate\":%.0f,\"p50\":%.1f,"
            "\"p99\":%.1f,\"cpu\":%.2f,\"answers\":%llu,\"again\":%llu,"

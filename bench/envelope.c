@@ -395,12 +395,12 @@ bool envelope_setup(const char *workload, size_t n, struct load_options *o)
     return w->setup || w->script_setup;
 }
 
-struct load_requests envelope_get(const char *path)
+struct load_requests envelope_get(const char *path, const char *name)
 {
     struct load_requests r = {.n = 1};
     struct buf b = BUF_HEAP;
 
-    buf_printf(&b, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", path);
+    buf_printf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, name);
     r.list = calloc(1, sizeof(*r.list));
     if (!r.list)
         die("out of memory");

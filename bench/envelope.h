@@ -34,7 +34,7 @@ void envelope_entity(struct buf *put, const char *name, uint64_t i);
 void envelope_key(struct buf *b, uint32_t field, const char *name);
 
 /* One plain GET of `path`. */
-struct load_requests envelope_get(const char *path);
+struct load_requests envelope_get(const char *path, const char *name);
 
 /* The names, for --help. */
 const char *envelope_names(void);

@@ -138,6 +138,7 @@ static void add_proxy(const struct control *ctl, struct buf *out)
                    control_path(ctl, &a, "run/haproxy.sock"));
     buf_printf(out,
                "        keepalive %d;\n"
+               "        keepalive_requests 1000000;\n"
                "    }\n"
                "    proxy_next_upstream error http_502;\n"
                "    proxy_next_upstream_tries 2;\n",
@@ -226,6 +227,7 @@ static void add_http(const struct control *ctl, struct buf *out)
              "    tcp_nopush on;\n"
              "    merge_slashes off;\n"
              "    keepalive_timeout 65s;\n"
+             "    keepalive_requests 1000000;\n"
              "    client_header_timeout 30s;\n"
              "    large_client_header_buffers 2 10k;\n"
              "    reset_timedout_connection on;\n"
