@@ -102,7 +102,7 @@ def use_notes(platform, project):
     page = Page(platform, project).text
     assert 'a &lt;b&gt;few&lt;/b&gt; words' in page
     until(lambda: '3 words' in Page(platform, project).text)
-    looks = [int(re.search('Looked at ([0-9]+) times',
+    looks = [int(re.search('Looks: ([0-9]+)',
                            Page(platform, project).text)[1])
              for _ in range(2)]
     assert looks[1] == looks[0] + 1
@@ -152,7 +152,7 @@ def test_go_names_the_line_that_does_not_compile(platform, copy):
     log = platform.cli('logs', 'notes-go', '--build', '--version',
                        version).stdout
     assert 'step: Compiling' in log and 'undefined' not in log
-    assert 'Looked at' in Page(platform, 'notes-go').text  # what ran, runs
+    assert 'Looks: ' in Page(platform, 'notes-go').text  # what ran, runs
 
 
 LIBRARY = 'package lib\n\nfunc Answer() int { return 42 }\n'
@@ -219,7 +219,7 @@ def test_java_names_the_line_that_does_not_compile(platform, copy):
     line = line_of(folder / name, 'note.setUnindexProperty')
     said = refused(platform, folder, '--project', 'notes-java')
     assert f'{name}, line {line}: cannot find symbol' in said
-    assert 'Looked at' in Page(platform, 'notes-java').text  # what ran, runs
+    assert 'Looks: ' in Page(platform, 'notes-java').text  # what ran, runs
 
 
 SESSION_JAVA = '''
@@ -551,6 +551,8 @@ def test_custom(platform):
     text = Page(platform, 'anything', '/some/where?a=<b>').text
     assert '<code>GET /some/where?a=&#60;b&#62; HTTP/1.1</code>' in text
     assert '<th>GAE_RUNTIME</th><td>custom</td>' in text
+    assert 'x-appengine-https' in text.lower()
+    assert 'ticket' not in text.lower()
     assert Page(platform, 'anything', '/static/style.css').status == 200
 
 

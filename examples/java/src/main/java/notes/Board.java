@@ -132,7 +132,7 @@ public class Board extends HttpServlet {
       </form>
       <ol>
       %s</ol>
-      <footer>Looked at %d times</footer>
+      <footer>Looks: %d</footer>
       </main>
       </body>
       </html>
