@@ -1,20 +1,12 @@
 /*
- * The files beside app.yaml: index.yaml, queue.yaml, dispatch.yaml; cron.yaml
- * has a file of its own.  Rows follow datastore_index.py, queueinfo.py and
- * dispatchinfo.py; a limit those forget is marked "ours".
+ * The files beside app.yaml: index.yaml, queue.yaml; cron.yaml and
+ * dispatch.yaml have files of their own.  Rows follow datastore_index.py and
+ * queueinfo.py; a limit those forget is marked "ours".
  */
 #include "config/appyaml.h"
 
 #include "config/cronyaml.h"
-#include "config/regex.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-enum {
-    DISPATCH_RULES_MAX = 20, /* Google's public reference */
-    DISPATCH_URL_MAX = 100,  /* likewise, host and path together */
-};
+#include "config/dispatchyaml.h"
 
 #define TIME_PATTERN "[0-9]+(\\.[0-9]+)?[smhd]"
 
@@ -155,100 +147,10 @@ static const struct config_field queues_fields[] = {
 static const struct config_schema queues_schema = {.name = "QueueInfoExternal",
                                                    .fields = queues_fields};
 
-/* ---- dispatch.yaml ---- */
-
-#define HOST_LABELS "([a-z0-9]([a-z0-9\\-]*[a-z0-9])*)"
-
-/* Four numbers below 256 and nothing else. */
-static bool is_ipv4(const char *host)
-{
-    unsigned a, b, c, d;
-
-    return config_matches("\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}", host) &&
-           sscanf(host, "%u.%u.%u.%u", &a, &b, &c, &d) == 4 && a < 256 &&
-           b < 256 && c < 256 && d < 256;
-}
-
-static void check_dispatch_url(struct config_report *r,
-                               const struct config_node *key,
-                               const struct config_node *v)
-{
-    const char *slash = strchr(v->text, '/');
-    struct arena a = ARENA_INIT;
-    char *host;
-
-    if (!slash || slash == v->text || strlen(v->text) > DISPATCH_URL_MAX) {
-        config_report_at(r, v, "invalid url '%s'", v->text);
-        return;
-    }
-    host = arena_cstr(&a, BYTES(v->text, (size_t)(slash - v->text)));
-    if (*host == '*'
-            ? !config_matches("([*]|[*][a-z0-9\\-.]*[a-z0-9])", host)
-            : !config_matches(HOST_LABELS "(\\." HOST_LABELS ")*", host))
-        config_report_at(r, v, "invalid host_pattern '%s'", host);
-    else if (is_ipv4(host))
-        config_report_at(r, v, "Host may not match an ipv4 address '%s'", host);
-    else if (!config_matches("/[^*]*[*]?", slash)) /* ours */
-        config_report_at(
-            r, v, "invalid path '%s': a * may stand at the end only", slash);
-    arena_release(&a);
-}
-
-static void check_rule(struct config_report *r, const struct config_node *key,
-                       const struct config_node *map)
-{
-    bool service = config_node_get(map, "service");
-
-    if (service && config_node_get(map, "module"))
-        config_report_at(r, config_node_key(map, "module"),
-                         "Only one of the two fields [service] (preferred) and "
-                         "[module] (deprecated) may be set.");
-    if (!service && !config_node_get(map, "module"))
-        config_report_at(r, map, "Missing required value \"service\".");
-}
-
-static const struct config_field rule_fields[] = {
-    {.name = "url",
-     .type = CONFIG_TEXT,
-     .required = true,
-     .check = check_dispatch_url},
-    {.name = "service",
-     .type = CONFIG_PATTERN,
-     .pattern = APPYAML_NAME_PATTERN},
-    {.name = "module", .type = CONFIG_PATTERN, .pattern = APPYAML_NAME_PATTERN},
-    {0},
-};
-static const struct config_schema rule_schema = {
-    .name = "DispatchEntry", .fields = rule_fields, .check = check_rule};
-
-static void check_dispatch(struct config_report *r,
-                           const struct config_node *key,
-                           const struct config_node *map)
-{
-    const struct config_node *rules = config_node_get(map, "dispatch");
-
-    if (rules && rules->n > DISPATCH_RULES_MAX) /* ours */
-        config_report_at(r, rules, "More than %d dispatch rules.",
-                         DISPATCH_RULES_MAX);
-}
-
-static const struct config_field dispatch_fields[] = {
-    {.name = "application", .type = CONFIG_TEXT},
-    {.name = "dispatch",
-     .type = CONFIG_OBJECT,
-     .schema = &rule_schema,
-     .list = true},
-    {0},
-};
-static const struct config_schema dispatch_schema = {.name =
-                                                         "DispatchInfoExternal",
-                                                     .fields = dispatch_fields,
-                                                     .check = check_dispatch};
-
 const struct appyaml_file appyaml_files[] = {
     {"index.yaml", &indexes_schema},
     {"queue.yaml", &queues_schema},
     {"cron.yaml", &cronyaml_schema},
-    {"dispatch.yaml", &dispatch_schema},
+    {"dispatch.yaml", &dispatchyaml_schema},
     {NULL, NULL},
 };

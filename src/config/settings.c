@@ -68,6 +68,8 @@ const struct setting settings_table[] = {
            "time a build (pip install, for one) may take"),
     NUMBER(drain_seconds, 30, 1, 3600, "s",
            "time requests have to finish on an instance that is replaced"),
+    NUMBER(migration_seconds, 240, 1, 86400, "s",
+           "time a gradual migration of traffic takes, in ten steps"),
     NUMBER(request_seconds, 600, 1, 86400, "s",
            "time a request may take (Google: 10 minutes)"),
     NUMBER(body_mb, 32, 1, 1024, "MiB",

@@ -28,6 +28,7 @@ struct settings {
     int64_t start_seconds;
     int64_t build_seconds;
     int64_t drain_seconds;
+    int64_t migration_seconds;
     int64_t request_seconds;
     int64_t body_mb;
     int64_t archive_mb;

@@ -32,13 +32,20 @@ struct admin_route {
     admin_fn *fn;
 };
 
+/* ERR_UNAVAILABLE while what is deployed has not been read yet. */
+int admin_need_loaded(struct admin_call *c);
+
 /* The application that the first word of the path names: ERR_NOT_FOUND, or
  * ERR_UNAVAILABLE while they are not loaded yet. */
 int admin_find_app(struct admin_call *c, struct app **out);
 
+/* What to return for a change: answers with its Operation when rc is 0. */
+int admin_reply_operation(struct admin_call *c, int rc, struct operation *op);
+
 extern const struct admin_route admin_index_routes[];    /* admin_indexes.c */
 extern const struct admin_route admin_queue_routes[];    /* admin_queues.c */
 extern const struct admin_route admin_app_routes[];      /* admin_apps.c */
+extern const struct admin_route admin_service_routes[];  /* admin_services.c */
 extern const struct admin_route admin_cron_routes[];     /* admin_cron.c */
 extern const struct admin_route admin_identity_routes[]; /* admin_identity.c */
 extern const struct admin_route admin_platform_routes[]; /* admin_platform.c */

@@ -14,22 +14,20 @@
 #include "control/deploy.h"
 
 #include "base/errinj.h"
-#include "base/files.h"
 #include "base/log.h"
-#include "base/log_writer.h"
 #include "control/archive.h"
+#include "control/bring.h"
 #include "control/instance.h"
-#include "control/prepare.h"
 #include "control/retire.h"
 #include "control/routing.h"
 #include "control/server_call.h"
-#include "control/story.h"
+#include "control/split.h"
 
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
 
-enum { FAILED_LOG_READ = 400, FAILED_LOG_LINES = 25, TOKEN_BYTES = 24 };
+enum { TOKEN_BYTES = 24 };
 
 struct deploy {
     struct control *ctl;
@@ -37,10 +35,10 @@ struct deploy {
     struct service *service;
     bool service_new;
     bool promote;
-    struct version *v;      /* the new one */
-    struct version *same;   /* of the same id, replaced; or NULL */
-    struct version *before; /* had the traffic; or NULL */
-    json_t *split_before;   /* the service's document, to go back to */
+    bool stored;          /* its code is in the store already */
+    struct version *v;    /* the new one */
+    struct version *same; /* of the same id, replaced; or NULL */
+    json_t *doc_before;   /* the service's document, to go back to */
     size_t step;
 };
 
@@ -88,8 +86,10 @@ static void step_record(struct deploy *d, struct ctx *ctx)
 
 static void step_store(struct deploy *d, struct ctx *ctx)
 {
-    (void)ctx;
-    archive_store(d->ctl, d->v->archive, on_step_done, d);
+    if (d->stored)
+        deploy_next(d, ctx, 0);
+    else
+        archive_store(d->ctl, d->v->archive, on_step_done, d);
 }
 
 static void on_prepare_says(const char *sentence, void *arg)
@@ -109,63 +109,30 @@ static void step_ticket(struct deploy *d, struct ctx *ctx)
     server_tickets(ctx, d->ctl, d->v, on_step_done, d);
 }
 
-/* Why an instance does not run: the reason and the end of its log. */
-static int instance_story(struct ctx *ctx, struct deploy *d,
-                          const struct instance *in)
-{
-    struct arena *a = ctx->arena;
-    struct bytes tail =
-        log_text(a, files_tail(a, in->process->log, FAILED_LOG_READ),
-                 instance_tag(a, in));
-    const char *own = arena_printf(a, "%s/app", instance_dir(d->ctl, a, d->v));
-
-    return ctx_err(ctx, ERR_INVALID,
-                   "The application %s; the end of its log:\n%s",
-                   in->process->why,
-                   story_lines(a, tail, d->ctl->root, own, FAILED_LOG_LINES));
-}
-
-static void on_instances(struct version *v, void *arg)
-{
-    const struct instance *failed = instances_failed(v);
-    struct deploy *d = arg;
-    struct arena a = ARENA_INIT;
-    struct ctx ctx;
-
-    if (!failed && instances_ready(v) < v->n_instances)
-        return;
-    ctx_init(&ctx, &a);
-    instances_watch(v, NULL, NULL);
-    deploy_next(d, &ctx, failed ? instance_story(&ctx, d, failed) : 0);
-    arena_release(&a);
-}
-
+/* It starts with as many as have the traffic that it takes over: all of it is
+ * there from the first second. */
 static void step_start(struct deploy *d, struct ctx *ctx)
 {
-    const struct version *before = model_serving(d->service);
-    int rc, ready = before && d->promote ? (int)instances_ready(before) : 0;
+    const struct version *same = model_version(d->service, d->v->id);
+    double share = d->promote || !model_serving(d->service) ? 1
+                   : same                                   ? model_share(same)
+                                                            : 0;
 
-    /* As many as have the traffic now: it is all there from the first second.
-     * Without traffic one is started to see that it runs; it is idle then. */
-    if (d->v->scaling.kind != SCALING_MANUAL && ready > d->v->wanted)
-        d->v->wanted = ready < d->v->scaling.max ? ready : d->v->scaling.max;
-    d->v->started = true;
-    rc = instances_start(ctx, d->ctl, d->v, on_instances, d);
-    if (rc)
-        deploy_next(d, ctx, rc);
+    (void)ctx;
+    bring(d->ctl, d->v, traffic_instances(d->ctl, d->v, share), NULL,
+          on_step_done, d);
 }
 
 static void step_switch(struct deploy *d, struct ctx *ctx)
 {
     (void)ctx;
     errinj_crash("control.deploy.switch");
-    d->before = model_serving(d->service);
     d->same = model_version(d->service, d->v->id);
-    d->split_before = d->service->doc;
-    if (d->promote || !d->before)
-        d->service->doc = model_split(d->service->id, d->v->id);
+    d->doc_before = d->service->doc;
+    if (d->promote || !model_serving(d->service))
+        d->service->doc = split_doc(d->service, split_whole(d->v->id));
     else
-        json_incref(d->split_before);
+        json_incref(d->doc_before);
     if (d->same)
         d->same->draining = true;
     model_version_add(d->service, d->v);
@@ -214,11 +181,9 @@ static void step_done(struct deploy *d, struct ctx *ctx)
 
     if (d->same)
         retire(ctl, d->same, on_replaced_gone, ctl);
-    if (d->before && d->before != d->same &&
-        model_serving(d->service) != d->before)
-        retire_former(ctl, d->before);
+    traffic_retire(ctl, d->service, d->doc_before);
     archive_forget(ctl, d->v->archive);
-    json_decref(d->split_before);
+    json_decref(d->doc_before);
     operation_end(d->op, ctx, 0, deploy_version_json(ctl, d->v, true));
     ctl->jobs--;
     free(d);
@@ -303,12 +268,12 @@ static void deploy_fail(struct deploy *d, struct ctx *ctx, int rc)
     operation_end(d->op, ctx, rc, NULL);
     d->op->done = false; /* until everything is as it was */
     operation_say(d->op, "Undoing");
-    if (d->step < STEP_SWITCH || !d->split_before) {
+    if (d->step < STEP_SWITCH || !d->doc_before) {
         on_routes_back(ctx, 0, d);
         return;
     }
     json_decref(d->service->doc);
-    d->service->doc = d->split_before;
+    d->service->doc = d->doc_before;
     if (d->same)
         d->same->draining = false;
     model_version_remove(d->v);
@@ -318,31 +283,47 @@ static void deploy_fail(struct deploy *d, struct ctx *ctx, int rc)
 
 /* ---- the beginning ---- */
 
+/* gcloud's habit, for a version that nobody has named: 20260101t120000. */
+static const char *version_id(struct arena *a, const json_t *in, int64_t now)
+{
+    const char *id = json_string_value(json_object_get(in, "id"));
+    char stamp[32];
+    time_t s = (time_t)(now / CLOCK_SEC);
+    struct tm tm;
+
+    if (id)
+        return id;
+    gmtime_r(&s, &tm);
+    strftime(stamp, sizeof(stamp), "%Y%m%dt%H%M%S", &tm);
+    return arena_strdup(a, stamp);
+}
+
 /* The parts of the document that are the platform's to say. */
 static json_t *complete_doc(struct control *ctl, const struct service *s,
-                            const json_t *in, const char *archive)
+                            const json_t *in, const char *archive, int64_t size)
 {
     json_t *doc = json_copy((json_t *)(uintptr_t)in);
-    const char *id = json_string_value(json_object_get(in, "id"));
     unsigned char random[TOKEN_BYTES];
     char token[2 * TOKEN_BYTES + 1];
     struct arena a = ARENA_INIT;
     int64_t now = clock_wall();
+    const char *id = version_id(&a, in, now);
 
     randombytes_buf(random, sizeof(random));
     sodium_bin2hex(token, sizeof(token), random, sizeof(random));
     json_object_del(doc, "deployment");
     json_object_update_new(
-        doc, json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s}", "name",
-                       arena_printf(&a, "apps/%s/services/%s/versions/%s",
-                                    s->app->id, s->id, id ? id : ""),
-                       "deploymentId", arena_printf(&a, "%" PRId64, now),
-                       "archive", archive, "archiveSize",
-                       (json_int_t)archive_size(ctl, archive), "token", token,
-                       "createTime", operation_time(&a, now), "env", "standard",
-                       "servingStatus", "SERVING", "versionUrl",
-                       arena_printf(&a, "http://%s-dot-%s-dot-%s", id ? id : "",
-                                    s->id, routing_url(ctl, &a, s->app) + 7)));
+        doc,
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s}", "id",
+                  id, "name",
+                  arena_printf(&a, "apps/%s/services/%s/versions/%s",
+                               s->app->id, s->id, id),
+                  "deploymentId", arena_printf(&a, "%" PRId64, now), "archive",
+                  archive, "archiveSize", (json_int_t)size, "token", token,
+                  "createTime", operation_time(&a, now), "env", "standard",
+                  "servingStatus", "SERVING", "versionUrl",
+                  arena_printf(&a, "http://%s-dot-%s-dot-%s", id, s->id,
+                               routing_url(ctl, &a, s->app) + 7)));
     arena_release(&a);
     return doc;
 }
@@ -393,42 +374,56 @@ static int find_service(struct ctx *ctx, struct control *ctl, const char *app,
     return 0;
 }
 
-static int deploy_new(struct ctx *ctx, struct deploy *d, const char *app,
-                      json_t *in)
+/* What an operator has set for the service goes over the version's own. */
+static int check_scaling(struct ctx *ctx, const struct version *v)
 {
-    const char *archive = NULL;
-    json_t *doc;
-    int rc = find_archive(ctx, d->ctl, in, &archive);
+    struct scaling scaling = v->scaling;
+    int rc = scaling_override(ctx, json_object_get(v->service->doc, "scaling"),
+                              &scaling);
+    const char *why;
 
-    if (rc)
-        return rc;
-    doc = complete_doc(d->ctl, d->service, in, archive);
-    rc = model_version_new(ctx, doc, &d->v);
+    if (rc == 0)
+        return 0;
+    why = arena_strdup(ctx->arena, ctx->err.message);
+    ctx_err_clear(ctx);
+    return ctx_err(ctx, rc,
+                   "the scaling settings of service %s do not fit: %s "
+                   "(appscale services scaling changes them)",
+                   v->service->id, why);
+}
+
+/* The reference `doc` is taken over. */
+static int deploy_new(struct ctx *ctx, struct deploy *d, json_t *doc)
+{
+    int rc = model_version_new(ctx, doc, &d->v);
+
     json_decref(doc);
     if (rc)
         return rc;
     d->v->service = d->service;
-    rc = operation_begin(
-        ctx, d->ctl, app, "google.appengine.v1.Versions.CreateVersion",
-        json_string_value(json_object_get(d->v->doc, "name")), &d->op);
+    rc = check_scaling(ctx, d->v);
+    if (rc == 0)
+        rc = operation_begin(
+            ctx, d->ctl, d->service->app->id,
+            "google.appengine.v1.Versions.CreateVersion",
+            json_string_value(json_object_get(d->v->doc, "name")), &d->op);
     if (rc)
         model_version_free(d->v);
     return rc;
 }
 
-int deploy_version(struct ctx *ctx, struct control *ctl, const char *app,
-                   const char *service, json_t *doc, bool promote,
-                   struct operation **out)
+static struct deploy *deploy_alloc(struct control *ctl, bool promote)
 {
     struct deploy *d = calloc(1, sizeof(*d));
-    int rc;
 
     if (!d)
         abort();
     *d = (struct deploy){.ctl = ctl, .promote = promote};
-    rc = find_service(ctx, ctl, app, service, &d->service, &d->service_new);
-    if (rc == 0)
-        rc = deploy_new(ctx, d, app, doc);
+    return d;
+}
+
+static int deploy_begin(struct deploy *d, int rc, struct operation **out)
+{
     if (rc) {
         if (d->service_new)
             model_service_remove(d->service);
@@ -436,9 +431,66 @@ int deploy_version(struct ctx *ctx, struct control *ctl, const char *app,
         return rc;
     }
     *out = d->op;
-    ctl->jobs++;
+    d->ctl->jobs++;
     deploy_step(d);
     return 0;
+}
+
+int deploy_version(struct ctx *ctx, struct control *ctl, const char *app,
+                   const char *service, json_t *doc, bool promote,
+                   struct operation **out)
+{
+    struct deploy *d = deploy_alloc(ctl, promote);
+    const char *archive = NULL;
+    int rc = find_service(ctx, ctl, app, service, &d->service, &d->service_new);
+
+    if (rc == 0)
+        rc = find_archive(ctx, ctl, doc, &archive);
+    if (rc == 0)
+        rc = deploy_new(ctx, d,
+                        complete_doc(ctl, d->service, doc, archive,
+                                     archive_size(ctl, archive)));
+    return deploy_begin(d, rc, out);
+}
+
+/* hosting.md, 4: which class scales how. */
+static int check_class(struct ctx *ctx, const struct version *v,
+                       const char *class)
+{
+    static const char *const classes[] = {"F1", "F2", "F4",    "F4_1G", "B1",
+                                          "B2", "B4", "B4_1G", "B8"};
+    bool automatic = v->scaling.kind == SCALING_AUTOMATIC;
+
+    for (size_t i = 0; class && i < sizeof(classes) / sizeof(classes[0]); i++)
+        if (strcmp(class, classes[i]) == 0 && (*class == 'F') == automatic)
+            return 0;
+    return ctx_err(ctx, ERR_INVALID,
+                   "instanceClass %s does not go with the scaling of version "
+                   "%s: use one of %s",
+                   class ? class : "(no text)", v->id,
+                   automatic ? "F1, F2, F4, F4_1G" : "B1, B2, B4, B4_1G, B8");
+}
+
+int deploy_class(struct ctx *ctx, struct control *ctl, struct version *v,
+                 const json_t *class, struct operation **out)
+{
+    struct deploy *d;
+    json_t *doc;
+    int rc = check_class(ctx, v, json_string_value(class));
+
+    if (rc)
+        return rc;
+    d = deploy_alloc(ctl, false);
+    d->service = v->service;
+    d->stored = true;
+    doc = json_deep_copy(v->doc);
+    json_object_set(doc, "instanceClass", (json_t *)(uintptr_t) class);
+    rc = deploy_new(
+        ctx, d,
+        complete_doc(ctl, v->service, doc, v->archive,
+                     json_integer_value(json_object_get(doc, "archiveSize"))));
+    json_decref(doc);
+    return deploy_begin(d, rc, out);
 }
 
 json_t *deploy_version_json(const struct control *ctl, const struct version *v,

@@ -13,6 +13,7 @@
 #include "control/certs.h"
 #include "control/control_int.h"
 #include "control/cron.h"
+#include "control/deploy.h"
 #include "control/domains.h"
 #include "control/instance.h"
 #include "control/operation.h"
@@ -280,6 +281,7 @@ static void on_routed(struct ctx *ctx, int rc, void *arg)
                  log_int((clock_mono() - ctl->started) / CLOCK_MS));
         control_note_ready(ctl);
         cron_begin(ctl);
+        deploy_resume(ctl);
     }
     uv_close((uv_handle_t *)&l->timer, load_closed);
 }

@@ -489,15 +489,6 @@ bool model_dispatch(const struct app *a, size_t i, struct dispatch_rule *out)
     return rule != NULL;
 }
 
-json_t *model_split(const char *service, const char *id)
-{
-    json_t *shares = json_object();
-
-    json_object_set_new(shares, id, json_integer(1));
-    return json_pack("{s:s, s:{s:o}}", "id", service, "split", "allocations",
-                     shares);
-}
-
 const char *model_name(struct arena *a, const struct version *v)
 {
     return arena_printf(a, "%s/%s/%s/%s", v->service->app->id, v->service->id,

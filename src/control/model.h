@@ -214,9 +214,6 @@ enum shard_by model_shard_by(const struct service *s);
  */
 bool model_dispatch(const struct app *a, size_t i, struct dispatch_rule *out);
 
-/* The service's traffic as a document: everything to version `id`. */
-json_t *model_split(const char *service, const char *id);
-
 /* "P/S/V/DEPLOYMENT", in the arena. */
 const char *model_name(struct arena *a, const struct version *v);
 

@@ -68,16 +68,32 @@ static struct operation *operation_new(struct control *ctl, const char *app,
     return op;
 }
 
+static const struct operation *under_way(const struct control *ctl,
+                                         const char *app)
+{
+    const struct operation *op = ctl->operations;
+
+    while (op && (op->done || op->aside || strcmp(op->app, app) != 0))
+        op = op->next;
+    return op;
+}
+
+bool operation_busy(const struct control *ctl, const char *app)
+{
+    return under_way(ctl, app) != NULL;
+}
+
 int operation_begin(struct ctx *ctx, struct control *ctl, const char *app,
                     const char *method, const char *target,
                     struct operation **out)
 {
-    for (struct operation *op = ctl->operations; op; op = op->next)
-        if (!op->done && !op->aside && strcmp(op->app, app) == 0)
-            return ctx_err(ctx, ERR_CONFLICT,
-                           "another change of %s is under way (%s, %s): wait "
-                           "until it is done",
-                           app, op->target, op->message);
+    const struct operation *op = under_way(ctl, app);
+
+    if (op)
+        return ctx_err(ctx, ERR_CONFLICT,
+                       "another change of %s is under way (%s, %s): wait until "
+                       "it is done",
+                       app, op->target, op->message);
     *out = operation_new(ctl, app, method, target);
     return 0;
 }

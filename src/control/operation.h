@@ -38,6 +38,9 @@ int operation_begin(struct ctx *ctx, struct control *ctl, const char *app,
                     const char *method, const char *target,
                     struct operation **out);
 
+/* Whether a change of `app` is under way. */
+bool operation_busy(const struct control *ctl, const char *app);
+
 /*
  * Begin work that may go on beside any change of the app; never refused.  `app`
  * "-" stands for the whole platform.

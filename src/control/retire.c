@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 /*
- * Quiet for longer than nginx's old workers need to hand their last request
- * over.
+ * Quiet for longer than the old workers of nginx and haproxy need to hand their
+ * last request over, on a busy machine, too.
  */
-enum { LOOK_EVERY_MS = 200, QUIET_LOOKS = 3 };
+enum { LOOK_EVERY_MS = 200, QUIET_LOOKS = 10 };
 
 struct retiring {
     struct control *ctl;

@@ -50,6 +50,10 @@ int scaling_read(struct ctx *ctx, const json_t *version, struct scaling *out);
  */
 int scaling_override(struct ctx *ctx, const json_t *set, struct scaling *s);
 
+/* The parameters that the kind has, by the names of app.yaml; durations in
+ * seconds.  A new reference. */
+json_t *scaling_json(const struct scaling *s);
+
 /* ---- one look ---- */
 
 /* An instance as it was seen. */

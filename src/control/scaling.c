@@ -235,3 +235,27 @@ int scaling_override(struct ctx *ctx, const json_t *set, struct scaling *s)
         *s = next;
     return rc;
 }
+
+static json_t *value_json(const struct parameter *p, const struct scaling *s)
+{
+    const char *at = (const char *)s + p->offset;
+
+    if (p->type == INSTANCES)
+        return json_integer(*(const int *)(const void *)at);
+    if (p->type == FRACTION)
+        return json_real(*(const double *)(const void *)at);
+    return json_real((double)*(const int64_t *)(const void *)at / CLOCK_SEC);
+}
+
+json_t *scaling_json(const struct scaling *s)
+{
+    json_t *o = json_object();
+
+    for (size_t i = 0; i < N_PARAMETERS; i++) {
+        const struct parameter *p = &parameters[i];
+
+        if (applies(p, s->kind) && (p->outer || s->kind != SCALING_MANUAL))
+            json_object_set_new(o, p->name, value_json(p, s));
+    }
+    return o;
+}

@@ -7,6 +7,7 @@
 #include "control/instance.h"
 #include "control/proc.h"
 #include "control/routing.h"
+#include "control/split.h"
 #include "control/state.h"
 #include "control/throttle.h"
 
@@ -191,6 +192,12 @@ static void the_load_of_a_backend_is_running_and_queued(void **state)
 
 /* ---- the model and what is generated from it ---- */
 
+/* A service's document: all of its traffic goes to version `id`. */
+static json_t *with_traffic(const char *service, const char *id)
+{
+    return json_pack("{s:s, s:o}", "id", service, "split", split_whole(id));
+}
+
 static struct version *version(const char *json)
 {
     json_t *doc = json_loads(json, 0, NULL);
@@ -240,7 +247,7 @@ static void lists_are_ordered_and_draining_versions_hidden(void **state)
     struct app *b = model_app_add(&m, "b", json_object());
     struct app *a = model_app_add(&m, "a", json_object());
     struct service *s =
-        model_service_add(a, "default", model_split("default", "v"));
+        model_service_add(a, "default", with_traffic("default", "v"));
     struct version *old = version("{\"id\":\"v\",\"runtime\":\"python3\","
                                   "\"deploymentId\":\"1\"}");
     struct version *new = version("{\"id\":\"v\",\"runtime\":\"python3\","
@@ -286,7 +293,7 @@ static void generated_files_depend_on_the_model_alone(void **state)
     (void)state;
     settings_default(&ctl.settings);
     a = model_app_add(&ctl.model, "guest", json_object());
-    s = model_service_add(a, "default", model_split("default", "v1"));
+    s = model_service_add(a, "default", with_traffic("default", "v1"));
     v = version("{\"id\":\"v1\",\"runtime\":\"python3\",\"deploymentId\":"
                 "\"7\",\"token\":\"secret\",\"handlers\":[{\"urlRegex\":"
                 "\"/a\\\\.b(.*)\",\"login\":\"LOGIN_ADMIN\",\"staticFiles\":"
@@ -327,9 +334,9 @@ static void tasks_without_a_target_follow_the_dispatch_rules(void **state)
     struct model m = {0};
     struct app *a = model_app_add(&m, "p", json_loads(rules, 0, NULL));
     struct service *worker =
-        model_service_add(a, "worker", model_split("worker", "w"));
+        model_service_add(a, "worker", with_traffic("worker", "w"));
     struct service *asleep =
-        model_service_add(a, "asleep", model_split("asleep", "s"));
+        model_service_add(a, "asleep", with_traffic("asleep", "s"));
     struct version *w = version("{\"id\":\"w\",\"runtime\":\"python3\","
                                 "\"deploymentId\":\"1\"}");
     struct version *z = version("{\"id\":\"s\",\"runtime\":\"python3\","

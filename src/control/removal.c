@@ -1,13 +1,10 @@
 /*
- * change - moving traffic and taking away, the other two changes of deploy.h.
+ * removal - taking away a version, a service or an app: unroute, forget in the
+ * store, retire, bury.
  */
-#include "base/errinj.h"
-#include "base/log.h"
 #include "control/cron.h"
 #include "control/deploy.h"
 #include "control/domains.h"
-#include "control/instance.h"
-#include "control/prepare.h"
 #include "control/retire.h"
 #include "control/routing.h"
 #include "control/server_call.h"
@@ -21,194 +18,6 @@ static void on_ignored(struct ctx *ctx, int rc, void *arg)
     (void)rc;
     (void)arg;
 }
-
-enum { RECALL_AGAIN_MS = 50 };
-
-/* ---- traffic: prepare, start, switch, commit, retire the former ---- */
-
-struct traffic {
-    struct control *ctl;
-    struct operation *op;
-    struct service *service;
-    struct version *to, *from;
-    json_t *doc_before;
-    uv_timer_t timer;
-};
-
-static void traffic_closed(uv_handle_t *h)
-{
-    free(h->data);
-}
-
-static void traffic_free(struct traffic *t)
-{
-    json_decref(t->doc_before);
-    t->ctl->jobs--;
-    uv_close((uv_handle_t *)&t->timer, traffic_closed);
-}
-
-static void traffic_end(struct traffic *t, struct ctx *ctx, int rc)
-{
-    operation_end(t->op, ctx, rc, json_incref(t->service->doc));
-    traffic_free(t);
-}
-
-static void on_traffic_back(struct ctx *ctx, int rc, void *arg)
-{
-    struct traffic *t = arg;
-
-    (void)ctx;
-    (void)rc;
-    if (t->to != t->from)
-        retire_former(t->ctl, t->to);
-    t->op->done = true; /* the story is there since traffic_undo() */
-    t->op->ended = clock_wall();
-    traffic_free(t);
-}
-
-/* The routes were not taken, or not recorded: back to the version before. */
-static void traffic_undo(struct traffic *t, struct ctx *ctx, int rc)
-{
-    operation_end(t->op, ctx, rc, NULL);
-    t->op->done = false; /* until everything is as it was */
-    operation_say(t->op, "Undoing");
-    json_decref(t->service->doc);
-    t->service->doc = json_incref(t->doc_before);
-    routing_apply(t->ctl, on_traffic_back, t);
-}
-
-static void on_traffic_stored(struct ctx *ctx, int rc, void *arg)
-{
-    struct traffic *t = arg;
-
-    if (rc) {
-        traffic_undo(t, ctx, rc);
-        return;
-    }
-    if (t->from && t->from != t->to)
-        retire_former(t->ctl, t->from);
-    traffic_end(t, ctx, 0);
-}
-
-static void on_traffic_routed(struct ctx *ctx, int rc, void *arg)
-{
-    struct traffic *t = arg;
-    struct service *s = t->service;
-    struct server_row row;
-    char *text;
-
-    if (rc == 0 && errinj("control.traffic.commit"))
-        rc = ctx_err(ctx, ERR_IO, "injected");
-    if (rc) {
-        traffic_undo(t, ctx, rc);
-        return;
-    }
-    text = json_dumps(s->doc, JSON_COMPACT);
-    row = (struct server_row){
-        "services", arena_printf(ctx->arena, "%s/%s", s->app->id, s->id), text};
-    server_write(ctx, t->ctl, &row, 1, on_traffic_stored, t);
-    free(text);
-}
-
-static void on_traffic_instances(struct version *v, void *arg)
-{
-    const struct instance *failed = instances_failed(v);
-    struct traffic *t = arg;
-    struct arena a = ARENA_INIT;
-    struct ctx ctx;
-
-    if (!failed && instances_ready(v) < v->n_instances)
-        return;
-    instances_watch(v, NULL, NULL);
-    ctx_init(&ctx, &a);
-    if (failed) {
-        ctx_err(&ctx, ERR_INVALID, "version %s %s", v->id,
-                failed->process->why);
-        traffic_end(t, &ctx, ERR_INVALID);
-        instances_stop(t->ctl, v, NULL, NULL);
-    } else {
-        operation_say(t->op, "Routing requests to it");
-        json_decref(t->service->doc);
-        t->service->doc = model_split(t->service->id, v->id);
-        routing_apply(t->ctl, on_traffic_routed, t);
-    }
-    arena_release(&a);
-}
-
-/* Its instances may be on their way out since it lost the traffic: call them
- * back, or wait until the last one is gone. */
-static void on_traffic_start(uv_timer_t *timer)
-{
-    struct traffic *t = timer->data;
-    struct arena a = ARENA_INIT;
-    struct ctx ctx;
-    int rc;
-
-    if (t->to->retiring) {
-        t->to->recalled = true;
-        uv_timer_start(timer, on_traffic_start, RECALL_AGAIN_MS, 0);
-        return;
-    }
-    ctx_init(&ctx, &a);
-    operation_say(t->op, "Starting instances");
-    t->to->started = true;
-    rc = instances_start(&ctx, t->ctl, t->to, on_traffic_instances, t);
-    if (rc)
-        traffic_end(t, &ctx, rc);
-    else if (instances_ready(t->to) == t->to->n_instances)
-        on_traffic_instances(t->to, t);
-    arena_release(&a);
-}
-
-static void on_traffic_prepared(struct ctx *ctx, int rc, void *arg)
-{
-    struct traffic *t = arg;
-
-    if (rc)
-        traffic_end(t, ctx, rc);
-    else
-        uv_timer_start(&t->timer, on_traffic_start, 0, 0);
-}
-
-static void on_traffic_says(const char *sentence, void *arg)
-{
-    operation_say(((struct traffic *)arg)->op, sentence);
-}
-
-int deploy_traffic(struct ctx *ctx, struct control *ctl, struct service *s,
-                   const char *id, struct operation **out)
-{
-    struct version *v = model_version(s, id);
-    const char *target =
-        arena_printf(ctx->arena, "apps/%s/services/%s", s->app->id, s->id);
-    struct traffic *t;
-    int rc;
-
-    if (!v)
-        return ctx_err(ctx, ERR_NOT_FOUND, "%s has no version \"%s\"", s->id,
-                       id);
-    rc = operation_begin(ctx, ctl, s->app->id,
-                         "google.appengine.v1.Services.UpdateService", target,
-                         out);
-    if (rc)
-        return rc;
-    t = calloc(1, sizeof(*t));
-    if (!t)
-        abort();
-    *t = (struct traffic){.ctl = ctl,
-                          .op = *out,
-                          .service = s,
-                          .to = v,
-                          .from = model_serving(s),
-                          .doc_before = json_incref(s->doc)};
-    uv_timer_init(&ctl->loop, &t->timer);
-    t->timer.data = t;
-    ctl->jobs++;
-    prepare(ctl, v, on_traffic_says, on_traffic_prepared, t);
-    return 0;
-}
-
-/* ---- undeploy: unroute, forget in the store, retire, bury ---- */
 
 struct removal {
     struct control *ctl;
@@ -371,20 +180,36 @@ static void on_unrouted(struct ctx *ctx, int rc, void *arg)
         removal_write(ctx, r);
 }
 
+/* Whose requests dispatch.yaml sends there would find nobody. */
+static int check_dispatch(struct ctx *ctx, const struct undeploy *u)
+{
+    struct dispatch_rule rule;
+
+    for (size_t i = 0; model_dispatch(u->app, i, &rule); i++)
+        if (strcmp(rule.service, u->service->id) == 0)
+            return ctx_err(ctx, ERR_INVALID,
+                           "dispatch.yaml sends %s%s to service %s: deploy a "
+                           "dispatch.yaml without that rule first",
+                           rule.host, rule.path, rule.service);
+    return 0;
+}
+
 static int check_removal(struct ctx *ctx, const struct undeploy *u)
 {
-    if (u->version && model_serving(u->version->service) == u->version)
+    double share = u->version ? model_share(u->version) : 0;
+
+    if (share > 0)
         return ctx_err(ctx, ERR_INVALID,
-                       "version %s has the traffic of %s: move it to another "
-                       "version first, or delete the service",
-                       u->version->id, u->version->service->id);
+                       "version %s has %.10g %% of the traffic of %s: move it "
+                       "to another version first, or delete the service",
+                       u->version->id, share * 100, u->version->service->id);
     if (u->service && !u->version && strcmp(u->service->id, "default") == 0 &&
         (u->app->services != u->service || u->service->next))
         return ctx_err(ctx, ERR_INVALID,
                        "the default service goes last: delete the other "
                        "services of %s first",
                        u->app->id);
-    return 0;
+    return u->service && !u->version ? check_dispatch(ctx, u) : 0;
 }
 
 int undeploy(struct ctx *ctx, struct control *ctl, const struct undeploy *u,
