@@ -2,6 +2,7 @@
 SDK: what it says, and what it changes."""
 import pytest
 
+from flow.test_scaling import until
 from flow import sdkapp
 from flow.sdkapp import Failed, ask, value
 
@@ -21,6 +22,15 @@ def m(with_sdk):
 def app(m, expression):
     """As the default service's instance says it."""
     return value(m, expression, f'{APP}.localhost')
+
+
+def started(m):
+    try:
+        app(m, 'modules.start_version("worker", "w1")')
+    except Failed as e:
+        assert 'TransientError' in str(e)
+        return False
+    return True
 
 
 def answering(m, host):
@@ -72,6 +82,7 @@ def test_instances_are_counted_and_changed(m):
     # Its own version, from within.
     value(m, 'modules.set_num_instances(1)', f'worker.{APP}.localhost')
     assert app(m, count) == 1
+    until(lambda: answering(m, 'worker') == {'0'})   # the other one drains
     with pytest.raises(Failed, match='at least one instance'):
         app(m, 'modules.set_num_instances(0, "worker")')
     with pytest.raises(Failed, match='InvalidVersionError'):
@@ -98,5 +109,5 @@ def test_a_version_stops_itself(m):
         False)] and 1'''
     app(m, ' '.join(wait.split()).replace('HOST"}', f'{host}"}}').replace(
         'PORT', str(m.settings['http_port'])))
-    app(m, 'modules.start_version("worker", "w1")')
+    until(lambda: started(m))    # not before the one that asked is gone
     assert ask(m, '', host)['instance'] == '0'

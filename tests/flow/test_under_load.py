@@ -152,11 +152,9 @@ def test_no_change_of_what_is_deployed_loses_a_request(up):
 
 def test_instances_that_come_and_go_lose_no_request(up):
     deploy(up, 'many', 'm', automaticScaling={
-        'maxConcurrentRequests': 1, 'minPendingLatency': '0.010s',
-        'maxPendingLatency': '0.050s',
-        'standardSchedulerSettings': {'maxInstances': 3}})
+        'maxConcurrentRequests': 2,
+        'standardSchedulerSettings': {'minInstances': 3, 'maxInstances': 4}})
     with Load(up, 12) as load:
-        up.controller.wait_line('scale.up .*version=demo:default:many', 60)
         load.goes_on(200)
         for pid in [p['pid'] for p in up.status()['processes']
                     if p['name'].startswith('demo/default/many')][1:]:
@@ -167,7 +165,7 @@ def test_instances_that_come_and_go_lose_no_request(up):
         assert not [f for f in lost if f[0] == 'GET']
         assert len(lost) <= 4, lost
         for _ in range(2):
-            deploy(up, 'many', 'again')
+            deploy(up, 'many', 'again', manualScaling={'instances': 2})
             load.goes_on(100)
         lost = load.lost()
         tell('deploy what is scaled', load, lost)
