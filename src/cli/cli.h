@@ -57,8 +57,10 @@ extern const struct cli_command cli_commands[];
 extern const struct cli_command cli_cron_commands[];      /* cron.c */
 extern const struct cli_command cli_datastore_commands[]; /* datastore.c */
 extern const struct cli_command cli_queues_commands[];    /* queues.c */
+extern const struct cli_command cli_services_commands[];  /* services.c */
 extern const struct cli_command cli_storage_commands[];   /* storage.c */
 extern const struct cli_command cli_tasks_commands[];     /* tasks.c */
+extern const struct cli_command cli_versions_commands[];  /* versions.c */
 
 /* The whole program: what main() returns. */
 int cli_main(int argc, char **argv);
@@ -170,6 +172,9 @@ int cli_token(struct cli *cli);
  * or the end of a child.  Leaves no process and no temporary file.
  */
 int cli_emulator(struct cli *cli);
+
+/* `rollback`: a service's traffic as it was before its last change. */
+int cli_rollback(struct cli *cli);
 
 /* `version`: asks nobody, so it works without a platform. */
 int cli_version(struct cli *cli);

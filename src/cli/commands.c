@@ -68,6 +68,11 @@ static const struct args_option emulator_options[] = {
     {0},
 };
 
+static const struct args_option rollback_options[] = {
+    {"project", "ID", "the project; default: the only one", 0},
+    {0},
+};
+
 static const struct args_option help_options[] = {
     {"markdown", NULL, "`help config` as docs/configuration.md has it", 0},
     {0},
@@ -100,17 +105,21 @@ const struct cli_command cli_commands[] = {
     },
     {
         .name = "deploy",
-        .operands = "DIR|FILE",
+        .operands = "DIR|FILE...",
         .sentence = "Deploy an application and move the traffic to it",
-        .help = "DIR holds app.yaml; another file may be named instead. "
-                "index.yaml, queue.yaml,\ncron.yaml and dispatch.yaml beside "
-                "it are checked and sent along. What\n.gcloudignore or "
-                "skip_files name is left out.\n\nA FILE called cron.yaml or "
-                "cron.xml goes alone: its jobs replace those there were.",
+        .help = "DIR holds app.yaml; another file may be named instead, and "
+                "several: the services\nof an application, each with a file "
+                "of its own. index.yaml, queue.yaml,\ncron.yaml and "
+                "dispatch.yaml beside them are checked and sent along. What\n"
+                ".gcloudignore or skip_files name is left out.\n\nA FILE "
+                "called index.yaml, queue.yaml, cron.yaml (or cron.xml) or "
+                "dispatch.yaml\ngoes alone: what it says replaces what there "
+                "was.\n\nEverything is read and checked before anything "
+                "changes.",
         .options = deploy_options,
         .run = cli_deploy,
         .min_operands = 1,
-        .max_operands = 1,
+        .max_operands = ARGS_MAX,
     },
     {
         .name = "undeploy",
@@ -196,6 +205,28 @@ const struct cli_command cli_commands[] = {
         .operands = "COMMAND",
         .sentence = "Show the tasks of a queue; run or delete one",
         .commands = cli_tasks_commands,
+    },
+    {
+        .name = "versions",
+        .operands = "COMMAND",
+        .sentence = "Show the versions of services; start, stop, delete them",
+        .commands = cli_versions_commands,
+    },
+    {
+        .name = "services",
+        .operands = "COMMAND",
+        .sentence = "Show services, share their traffic, set their scaling",
+        .commands = cli_services_commands,
+    },
+    {
+        .name = "rollback",
+        .operands = "[SERVICE]",
+        .sentence = "Go back to who had a service's traffic before",
+        .help = "Undoes the last change of the traffic, a deployment included. "
+                "Default: the\nservice `default`.",
+        .options = rollback_options,
+        .run = cli_rollback,
+        .max_operands = 1,
     },
     {
         .name = "storage",

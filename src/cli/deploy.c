@@ -4,7 +4,8 @@
  * A deployment is a list of steps: read and check the files, pack, upload what
  * the controller does not have yet, make the project known, create the version,
  * follow the Operation, say where it answers.  Until the version is created
- * nothing on the platform has changed.
+ * nothing on the platform has changed.  Of several files all are read and
+ * checked before the first of them goes on; the default service goes first.
  */
 #include "cli/api.h"
 #include "cli/archive.h"
@@ -12,6 +13,7 @@
 #include "cli/datastore.h"
 #include "config/appengine_xml.h"
 #include "config/appyaml.h"
+#include "config/dispatchyaml.h"
 #include "config/index_xml.h"
 #include "config/queue_xml.h"
 #include "config/queueyaml.h"
@@ -30,8 +32,13 @@
 
 enum { UPLOAD_PIECE = 4 * 1024 * 1024 };
 
+/* The place of each in appyaml_files. */
+enum beside { INDEX_YAML, QUEUE_YAML, CRON_YAML, DISPATCH_YAML, APP };
+
 struct deploy {
     struct cli *cli;
+    const char *given; /* the operand */
+    enum beside what;  /* a file that goes alone, or an application */
     struct api *api;
     struct progress progress;
     const char *file; /* app.yaml, or a war's appengine-web.xml */
@@ -51,7 +58,7 @@ struct deploy {
 static int find_app(struct deploy *d)
 {
     struct cli *cli = d->cli;
-    const char *given = cli_operand(cli, 0);
+    const char *given = d->given;
     struct stat st;
 
     if (stat(given, &st) < 0)
@@ -477,6 +484,8 @@ static void print_result(struct deploy *d, const json_t *version)
     json_decref(status);
 }
 
+static int send_dispatch_beside(struct deploy *d);
+
 static int deploy_steps(struct deploy *d)
 {
     json_t *version = NULL;
@@ -494,6 +503,8 @@ static int deploy_steps(struct deploy *d)
         rc = create_version(d, &version);
     if (rc == 0)
         rc = send_cron(d);
+    if (rc == 0)
+        rc = send_dispatch_beside(d);
     progress_end(&d->progress, rc == 0);
     if (rc == 0)
         print_result(d, version);
@@ -504,7 +515,46 @@ static int deploy_steps(struct deploy *d)
     return rc;
 }
 
-/* ---- the jobs alone: `appscale deploy cron.yaml` ---- */
+/* ---- dispatch.yaml ---- */
+
+static int send_dispatch(struct deploy *d)
+{
+    const char *file = arena_printf(&d->cli->arena, "%s/dispatch.yaml", d->dir);
+    json_t *rules = NULL, *op = NULL, *body;
+    int rc;
+
+    if (!d->beside[DISPATCH_YAML].p)
+        return 0;
+    rc = dispatchyaml_parse(&d->cli->ctx, file, d->beside[DISPATCH_YAML],
+                            &rules);
+    if (rc)
+        return rc;
+    progress_step(&d->progress, "Setting the dispatch rules of %s", d->project);
+    body = json_pack("{s:o}", "dispatchRules", rules);
+    rc = api_call(d->api, "PATCH", &op, body,
+                  "/v1/apps/%s?updateMask=dispatchRules", d->project);
+    json_decref(body);
+    return rc ? rc : api_wait(d->api, op, &d->progress, NULL);
+}
+
+/* Beside an application its rules may name services that are yet to come: that
+ * is told, and no failure. */
+static int send_dispatch_beside(struct deploy *d)
+{
+    int rc = send_dispatch(d);
+
+    if (rc != ERR_INVALID && rc != ERR_NOT_FOUND)
+        return rc;
+    progress_end(&d->progress, false);
+    fprintf(stderr,
+            "dispatch.yaml was not taken: %s\n  Next: once its services are "
+            "there, appscale deploy %s/dispatch.yaml\n",
+            d->cli->ctx.err.message, d->dir);
+    ctx_err_clear(&d->cli->ctx);
+    return 0;
+}
+
+/* ---- a file alone: `appscale deploy cron.yaml` ---- */
 
 /* app.yaml beside it may name the project. */
 static void find_project(struct deploy *d)
@@ -519,15 +569,28 @@ static void find_project(struct deploy *d)
     ctx_err_clear(&cli->ctx);
 }
 
-static int read_cron_alone(struct deploy *d)
+static int read_text_alone(struct deploy *d)
+{
+    struct bytes *text = &d->beside[d->what];
+
+    if (d->what == CRON_YAML)
+        return cron_read(d->cli, d->file, &d->cron);
+    return appyaml_file_load(&d->cli->ctx, &appyaml_files[d->what], d->file,
+                             text);
+}
+
+static int read_alone(struct deploy *d)
 {
     struct cli *cli = d->cli;
     int rc;
 
     cli->exit = CLI_INVALID;
-    rc = cron_read(cli, d->file, &d->cron);
+    rc = read_text_alone(d);
     if (rc == ERR_NOT_FOUND)
         return cli_usage(cli, "there is no file %s", d->file);
+    if (rc == 0 && d->what == QUEUE_YAML)
+        rc = queueyaml_parse(&cli->ctx, d->file, d->beside[QUEUE_YAML],
+                             &(struct queueyaml){0});
     if (rc < 0) {
         cli->next = "correct what is named above, and deploy again; nothing "
                     "has changed";
@@ -538,65 +601,113 @@ static int read_cron_alone(struct deploy *d)
     return name_project(d);
 }
 
-static int deploy_cron(struct deploy *d)
+static int send_alone(struct deploy *d, size_t *jobs)
+{
+    switch (d->what) {
+    case CRON_YAML:
+        return cron_send(d->cli, d->api, &d->progress, d->project, d->cron_file,
+                         d->cron, jobs);
+    case QUEUE_YAML:
+        return send_queues(d);
+    case INDEX_YAML:
+        return send_indexes(d);
+    default:
+        return send_dispatch(d);
+    }
+}
+
+static int deploy_alone(struct deploy *d)
 {
     struct cli *cli = d->cli;
+    const char *name = basename(arena_strdup(&cli->arena, d->file));
     size_t jobs = 0;
     json_t *out;
-    int rc = read_cron_alone(d);
+    int rc = send_alone(d, &jobs);
 
-    if (rc < 0)
-        return rc;
-    d->api = api_open(cli);
-    rc = cron_send(cli, d->api, &d->progress, d->project, d->cron_file, d->cron,
-                   &jobs);
     progress_end(&d->progress, rc == 0);
     if (rc == ERR_NOT_FOUND)
         cli->next = "deploy the application first, or name its project with "
                     "--project";
     if (rc == 0 && cli->json) {
-        out = json_pack("{s:s, s:I}", "project", d->project, "cronJobs",
-                        (json_int_t)jobs);
+        out = json_pack("{s:s, s:s}", "project", d->project, "file", name);
+        if (d->what == CRON_YAML)
+            json_object_set_new(out, "cronJobs",
+                                json_integer((json_int_t)jobs));
         cli_print_json(out);
         json_decref(out);
-    } else if (rc == 0) {
+    } else if (rc == 0 && d->what == CRON_YAML) {
         printf("%s has %zu cron job%s now; `appscale cron list %s` shows when "
                "they run.\n",
                d->project, jobs, jobs == 1 ? "" : "s", d->project);
+    } else if (rc == 0) {
+        printf("%s of %s counts from now on.\n", name, d->project);
+        print_started(d);
     }
     return rc;
 }
 
-/* The name of a file that goes alone, or NULL. */
-static const char *alone(struct cli *cli)
-{
-    const char *name = basename(arena_strdup(&cli->arena, cli_operand(cli, 0)));
+/* ---- all that was named ---- */
 
-    return cron_is_file(name) ? name : NULL;
+static void classify(struct deploy *d)
+{
+    const char *name = basename(arena_strdup(&d->cli->arena, d->given));
+
+    d->what = APP;
+    if (cron_is_file(name)) {
+        d->what = CRON_YAML;
+        d->cron_file = name;
+    }
+    for (int i = 0; appyaml_files[i].name; i++)
+        if (strcmp(appyaml_files[i].name, name) == 0)
+            d->what = (enum beside)i;
+    d->file = d->given;
+    if (d->what != APP)
+        d->dir = dirname(arena_strdup(&d->cli->arena, d->given));
+}
+
+/* The default service has to be there before the others, and the rules that
+ * name services after them. */
+static int turn(const struct deploy *d)
+{
+    if (d->what == APP)
+        return strcmp(d->app.service, "default") == 0 ? 0 : 1;
+    return d->what == DISPATCH_YAML ? 3 : 2;
+}
+
+static int deploy_all(struct cli *cli, struct deploy *list, int n)
+{
+    struct api *api = api_open(cli);
+    int rc = api_call(api, "GET", NULL, NULL, "/v1/platform/status");
+
+    for (int now = 0; now < 4; now++)
+        for (int i = 0; rc == 0 && i < n; i++) {
+            if (turn(&list[i]) != now)
+                continue;
+            list[i].api = api;
+            rc = list[i].what == APP ? deploy_steps(&list[i])
+                                     : deploy_alone(&list[i]);
+        }
+    return rc;
 }
 
 int cli_deploy(struct cli *cli)
 {
-    struct deploy d = {.cli = cli, .archive.fd = -1, .cron_file = alone(cli)};
-    int rc;
+    struct deploy list[ARGS_MAX];
+    int n = 0, rc = 0;
 
-    if (d.cron_file) {
-        progress_init(&d.progress, cli->json);
-        d.file = cli_operand(cli, 0);
-        d.dir = dirname(arena_strdup(&cli->arena, d.file));
-        return deploy_cron(&d);
+    for (const char *given; rc == 0 && (given = cli_operand(cli, n)); n++) {
+        list[n] = (struct deploy){.cli = cli, .given = given, .archive.fd = -1};
+        progress_init(&list[n].progress, cli->json);
+        classify(&list[n]);
+        rc = list[n].what == APP ? read_files(&list[n]) : read_alone(&list[n]);
     }
-    progress_init(&d.progress, cli->json);
-    rc = read_files(&d);
-    if (rc < 0)
-        return rc;
-    d.api = api_open(cli);
-    rc = api_call(d.api, "GET", NULL, NULL, "/v1/platform/status");
     if (rc == 0)
-        rc = deploy_steps(&d);
-    if (d.archive.fd >= 0)
-        close(d.archive.fd);
-    json_decref(d.started);
+        rc = deploy_all(cli, list, n);
+    for (int i = 0; i < n; i++) {
+        if (list[i].archive.fd >= 0)
+            close(list[i].archive.fd);
+        json_decref(list[i].started);
+    }
     return rc;
 }
 
