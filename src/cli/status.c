@@ -37,6 +37,38 @@ static const char *megabytes(struct table *t, const json_t *o, const char *key)
     return bytes > 0 ? arena_printf(t->a, "%.1f MB", bytes / 1e6) : "-";
 }
 
+/* What the sandbox cannot do here is the operator's to know. */
+static void print_sandbox(struct cli *cli, const json_t *sandbox)
+{
+    static const struct {
+        const char *word, *sentence;
+    } sentences[] = {
+        {"user", "projects share the platform's user"},
+        {"files", "applications see the files of their user"},
+        {"processes", "applications see the processes of their user"},
+        {"network", "applications reach each other's ports"},
+        {"memory", "memory is limited by the controller's look alone"},
+        {"tasks", "processes are not counted by control groups"},
+        {"cpu", "a busy application may slow its neighbours"},
+    };
+    const json_t *word;
+    size_t i, j;
+
+    if (strcmp(api_text(sandbox, "state", ""), "off") == 0)
+        printf("%sThe sandbox is off.%s\n\n", cli_bad(cli), cli_plain(cli));
+    if (json_array_size(json_object_get(sandbox, "missing")) == 0)
+        return;
+    printf("The sandbox cannot do all on this machine "
+           "(src/sandbox/README.md):\n");
+    json_array_foreach(json_object_get(sandbox, "missing"), i, word)
+    {
+        for (j = 0; j < sizeof(sentences) / sizeof(sentences[0]); j++)
+            if (strcmp(json_string_value(word), sentences[j].word) == 0)
+                printf("  %s\n", sentences[j].sentence);
+    }
+    printf("\n");
+}
+
 static void print_processes(struct cli *cli, const json_t *status)
 {
     struct table *t = ARENA_NEW(&cli->arena, struct table);
@@ -145,6 +177,7 @@ int cli_status(struct cli *cli)
                api_text(status, "url", "?"));
         if (json_object_get(status, "readOnly"))
             datastore_print_mode(cli, json_object_get(status, "readOnly"));
+        print_sandbox(cli, json_object_get(status, "sandbox"));
         print_processes(cli, status);
         print_failures(cli, status);
         printf("\n");

@@ -38,6 +38,7 @@
 
 #define RABBITMQ "rabbitmq"
 
+static const char *const switches[] = {"on", "off", NULL};
 static const char *const brokers[] = {"none", RABBITMQ, NULL};
 
 const struct setting settings_table[] = {
@@ -101,6 +102,13 @@ const struct setting settings_table[] = {
            "loopback port of RabbitMQ, with task_broker: rabbitmq"),
     NUMBER(rabbitmq_mb, 384, 256, 1048576, "MiB",
            "memory at which RabbitMQ takes no more messages"),
+    CHOICE(sandbox, "on", switches,
+           "whether instances and builds run confined (src/sandbox/README.md "
+           "says to what)"),
+    NUMBER(sandbox_uid_first, 2000000000, 1000, 2147483646, "",
+           "first user id given to a project, where the platform runs as root"),
+    NUMBER(sandbox_uids, 100000, 1, 1000000000, "",
+           "user ids from there on that are the platform's to give"),
     {.name = NULL},
 };
 
@@ -135,6 +143,11 @@ bool settings_rabbitmq(const struct settings *s)
 bool settings_acme(const struct settings *s)
 {
     return strcmp(s->acme_directory, SETTING_NONE) != 0;
+}
+
+bool settings_sandbox(const struct settings *s)
+{
+    return strcmp(s->sandbox, "on") == 0;
 }
 
 void settings_default(struct settings *s)

@@ -41,6 +41,9 @@ struct settings {
     const char *task_broker;
     int64_t rabbitmq_port;
     int64_t rabbitmq_mb;
+    const char *sandbox;
+    int64_t sandbox_uid_first;
+    int64_t sandbox_uids;
 };
 
 enum setting_type { SETTING_NUMBER, SETTING_TEXT };
@@ -68,6 +71,9 @@ bool settings_rabbitmq(const struct settings *s);
 
 /* Whether an ACME server signs certificates. */
 bool settings_acme(const struct settings *s);
+
+/* Whether instances and builds run confined. */
+bool settings_sandbox(const struct settings *s);
 
 /* Every row's default. */
 void settings_default(struct settings *s);

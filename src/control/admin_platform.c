@@ -8,6 +8,7 @@
 #include "config/settings.h"
 #include "control/archive.h"
 #include "control/certs.h"
+#include "control/confine.h"
 #include "control/proc.h"
 #include "control/routing.h"
 #include "control/server_call.h"
@@ -124,6 +125,7 @@ static int platform_status(struct admin_call *c)
         json_object_set_new(o, "httpsPort",
                             json_integer(ctl->settings.https_port));
     json_object_set_new(o, "certificates", certs_status(ctl));
+    json_object_set_new(o, "sandbox", confine_status(ctl));
     if (ctl->read_only)
         json_object_set(o, "readOnly", ctl->read_only);
     json_object_set_new(

@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "control/admin.h"
+#include "control/confine.h"
 #include "control/control_int.h"
 #include "control/cron.h"
 #include "control/hold.h"
@@ -327,6 +328,7 @@ static void on_stop_wait(uv_timer_t *t)
 static void control_end(struct control *ctl)
 {
     process_reap_unclaimed(ctl);
+    confine_sweep();
     admin_stop(ctl);
     log_info(NULL, "control.stopped");
     uv_stop(&ctl->loop);
@@ -434,6 +436,8 @@ static int control_start(struct ctx *ctx, struct control *ctl,
     uv_signal_start(&ctl->interrupt, on_signal, SIGINT);
     ctl->http = http_client_new(&ctl->loop);
     logs_start(ctl);
+    confine_sweep();
+    confine_probe(ctl);
     servers_start(ctl);
     routing_start(ctl);
     scale_start(ctl);

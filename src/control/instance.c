@@ -4,6 +4,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "control/confine.h"
 #include "control/servers.h"
 
 #include <arpa/inet.h>
@@ -123,7 +124,7 @@ static void env_add_platform(struct control *ctl, struct env_list *e,
         {"no_proxy", "localhost,127.0.0.1"},
         {"APP_DIR", arena_printf(a, "%s/app", dir)},
         {"BUILD_DIR", dir},
-        {"CACHE_DIR", control_path(ctl, a, "cache")},
+        {"CACHE_DIR", confine_cache(ctl, a, v->service->app)},
         {"ENTRYPOINT", v->entrypoint},
         {"MAIN", main ? main : ""},
         {"APPSCALE_CHILD",
@@ -225,9 +226,10 @@ static int instance_setup(struct ctx *ctx, struct process *p,
 {
     const struct instance *in = p->arg;
     const struct version *v = in->version;
+    int rc = confine_start(ctx, p->ctl, v, p->port, &s->argv);
 
-    s->argv = WORDS(ctx->arena, arena_printf(ctx->arena, "%s/%s/start",
-                                             p->ctl->runtimes, v->runtime));
+    if (rc)
+        return rc;
     s->env = instance_env(p->ctl, ctx->arena, v, in->index, p->port);
     s->dir =
         arena_printf(ctx->arena, "%s/app", instance_dir(p->ctl, ctx->arena, v));

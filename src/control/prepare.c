@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "control/archive.h"
 #include "control/build_log.h"
+#include "control/confine.h"
 #include "control/instance.h"
 #include "control/job.h"
 #include "control/proc.h"
@@ -133,12 +134,15 @@ static int build(struct ctx *ctx, struct prepare *p)
         arena_printf(a, "%s/%s/build", p->ctl->runtimes, p->v->runtime);
     struct child_spec spec = {.log = build_log_path(p->ctl, a, p->v),
                               .tag = ""};
+    int rc;
 
     if (access(program, X_OK) != 0)
         return ctx_err(ctx, ERR_INVALID,
                        "there is no runtime \"%s\" here: %s is missing",
                        p->v->runtime, program);
-    spec.argv = WORDS(a, program);
+    rc = confine_build(ctx, p->ctl, p->v, &spec.argv);
+    if (rc)
+        return rc;
     spec.env = instance_build_env(p->ctl, a, p->v);
     spec.dir = arena_printf(a, "%s/app", instance_dir(p->ctl, a, p->v));
     uv_timer_start(&p->timer, on_progress_due, SAY_EVERY_MS, SAY_EVERY_MS);
