@@ -3,13 +3,15 @@
 SERVER = '''
 import http.server, json, os, sys, time
 
+LIFE = os.urandom(8).hex()  # of this process; pids begin anew in a sandbox
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
         if self.path.startswith("/slow"):
             time.sleep(1)
-        body = json.dumps({"text": "TEXT", "pid": os.getpid(),
+        body = json.dumps({"text": "TEXT", "life": LIFE,
                            "path": self.path, "env": dict(os.environ),
                            "headers": self.headers.items()}).encode()
         self.send_response(200)

@@ -14,6 +14,7 @@ import time
 import requests
 
 from lib import paths
+from lib.platform import share_builds
 from lib.process import Process, free_port
 
 CONTROLLER = os.path.join(paths.BUILD, 'bin', 'appscale-controller')
@@ -48,21 +49,17 @@ def archive(files):
 
 
 class Machine:
-    def __init__(self, root, cache, **settings):
-        self.root = str(root)
+    def __init__(self, root, cache, prefix=(), **settings):
+        """`prefix`: words in front of the controller's command."""
+        self.root, self.prefix = str(root), prefix
         first = free_port()
         self.settings = {'http_port': free_port(), 'https_port': free_port(),
                          'api_port': free_port(),
                          'instance_port_first': min(first, 65000),
                          'instance_port_last': min(first, 65000) + 50,
                          'start_seconds': 20, **settings}
-        os.makedirs(os.path.join(self.root, 'cache'), exist_ok=True)
         # Python environments are made once for all tests.
-        for shared in ('venvs', 'pip'):
-            os.makedirs(os.path.join(cache, shared), exist_ok=True)
-            link = os.path.join(self.root, 'cache', shared)
-            if not os.path.islink(link):
-                os.symlink(os.path.join(cache, shared), link)
+        share_builds(self.root, cache)
         self.config = os.path.join(self.root, 'config.json')
         with open(self.config, 'w') as f:
             json.dump(self.settings, f)
@@ -71,7 +68,7 @@ class Machine:
     # ---- the controller ----
 
     def up(self, **env):
-        self.controller = Process([CONTROLLER, '--root', self.root,
+        self.controller = Process([*self.prefix, CONTROLLER, '--root', self.root,
                                    '--config', self.config], env=env)
         self.controller.wait_line('control.loaded', 30)
         return self
@@ -187,6 +184,14 @@ class Machine:
         assert answer.status_code == 302, answer.text
         return re.search('appscale_session=[^;]+',
                          answer.headers['Set-Cookie']).group(0)
+
+    def app_pid(self, name):
+        """The application's own first process, inside of its sandbox."""
+        pid = self.process(name)['pid']
+        for _ in ('leader', 'init'):
+            with open(f'/proc/{pid}/task/{pid}/children') as f:
+                pid = int(f.read().split()[0])
+        return pid
 
     def kill(self, name):
         """kill -9 of one process, once the next one is up: its pid."""

@@ -18,25 +18,25 @@ def at(m, instance, expression):
 
 START = '''[told.update(ended=threading.Event(), go=threading.Event()),
     background_thread.start_new_background_thread(lambda: (
-        told["go"].wait(), told.update(pid=os.getpid()),
-        told["ended"].set()), ())] and PID'''
+        told["go"].wait(), told.update(life=LIFE),
+        told["ended"].set()), ())] and LIFE'''
 
 
 @pytest.mark.parametrize('instance', [0, 1])
 def test_a_background_thread_runs_in_the_instance_that_asked(m, instance):
-    pid = at(m, instance, START)
+    life = at(m, instance, START)
     # The request that asked is over, the thread is not.
     assert at(m, instance, 'told["go"].set() or told["ended"].wait(30)')
-    assert at(m, instance, 'told["pid"]') == pid
+    assert at(m, instance, 'told["life"]') == life
     assert at(m, instance, 'os.environ["GAE_INSTANCE"]') == str(instance)
 
 
 def test_many_at_once_find_their_way(m):
     start = '''[background_thread.start_new_background_thread(
-        told.setdefault("many", []).append, (i,)) for i in range(20)] and PID
+        told.setdefault("many", []).append, (i,)) for i in range(20)] and LIFE
     '''
-    pids = [at(m, i, start) for i in (0, 1, 0)]
-    assert pids[0] == pids[2] != pids[1]
+    lives = [at(m, i, start) for i in (0, 1, 0)]
+    assert lives[0] == lives[2] != lives[1]
     waits = '''[time.sleep(0.01) for _ in iter(
         lambda: len(told["many"]) < WANT, False)] and 0 or told["many"]'''
     for i, times in ((0, 2), (1, 1)):

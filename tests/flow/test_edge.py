@@ -56,12 +56,12 @@ def test_a_host_name_means_a_version(edge, name, want):
 
 
 def test_a_name_may_mean_one_instance(edge):
-    def pid(i):
+    def life(i):
         return edge.get(host=f'{i}-dot-v1-dot-api-dot-edge.localhost').json()[
-            'pid']
-    first, second = pid(0), pid(1)
+            'life']
+    first, second = life(0), life(1)
     assert first != second
-    assert [pid(0), pid(1)] * 3 == [first, second] * 3
+    assert [life(0), life(1)] * 3 == [first, second] * 3
 
 
 @pytest.mark.parametrize('path', [

@@ -18,6 +18,8 @@ import http.server, json, os, sys, threading, time
 
 seen, held = [], []
 
+LIFE = os.urandom(8).hex()
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -32,7 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(float(self.path.split("=")[1]))
         if self.path.startswith("/fill"):
             held.append(bytearray(int(self.path.split("=")[1]) << 20))
-        body = json.dumps({"pid": os.getpid(), "seen": seen,
+        body = json.dumps({"life": LIFE, "seen": seen,
                            "env": dict(os.environ)}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -113,24 +115,24 @@ def test_many_requests_that_wait_start_one_instance(up):
 def test_requests_wait_while_the_only_instance_is_started_again(up):
     deploy(up)
     for _ in range(3):
-        before = up.get().json()['pid']
-        os.kill(before, signal.SIGKILL)
+        before = up.get().json()['life']
+        os.kill(up.app_pid('demo/'), signal.SIGKILL)
         answer = up.get()
-        assert answer.status_code == 200 and answer.json()['pid'] != before
+        assert answer.status_code == 200 and answer.json()['life'] != before
 
 
 def test_a_get_is_asked_again_when_its_instance_dies_and_a_post_is_not(up):
     deploy(up)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for method, want in ('GET', 200), ('POST', 502):
-            before = up.get().json()['pid']
+            before = up.get().json()['life']
             call = pool.submit(
                 requests.request, method,
                 f'http://127.0.0.1:{up.settings["http_port"]}/slow=2',
                 headers={'Host': 'demo.localhost'}, data=b'x',
                 timeout=60 * paths.SLOWNESS)
             until(lambda: running(up) == 1)
-            os.kill(before, signal.SIGKILL)
+            os.kill(up.app_pid('demo/'), signal.SIGKILL)
             assert call.result().status_code == want, method
 
 
@@ -219,9 +221,9 @@ def test_haproxy_knows_the_instances_after_its_death(up):
 
 def test_an_instance_over_its_memory_is_replaced(up):
     deploy(up)
-    before = up.get().json()['pid']
-    assert up.get('/fill=100').json()['pid'] == before
+    before = up.get().json()['life']
+    assert up.get('/fill=100').json()['life'] == before
     up.get('/fill=300')
     up.controller.wait_line('instance.memory .*class_mb=384', 30)
-    until(lambda: up.get().json()['pid'] != before)
+    until(lambda: up.get().json()['life'] != before)
     until(lambda: len(instances(up)) == 1)

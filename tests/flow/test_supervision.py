@@ -38,25 +38,26 @@ def test_a_killed_process_is_back_within_3_s(running, name):
 
 
 def test_a_request_waits_while_the_only_instance_starts_again(running):
-    old = running.get().json()['pid']
-    gone = os.pidfd_open(old)
-    os.kill(old, signal.SIGKILL)
+    old = running.get().json()['life']
+    pid = running.app_pid('demo/')
+    gone = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
     select.select([gone], [], [])
     os.close(gone)
     answer = running.get()
     assert answer.status_code == 200
-    assert answer.json()['pid'] != old
+    assert answer.json()['life'] != old
 
 
 def test_a_killed_controller_leaves_requests_going(machine):
     machine.up().deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
     before = machine.pids()
-    pid = machine.get().json()['pid']
+    life = machine.get().json()['life']
     machine.controller.kill9()
-    assert machine.get().json()['pid'] == pid
+    assert machine.get().json()['life'] == life
     machine.up()
     assert machine.pids() == before
-    assert machine.get().json()['pid'] == pid
+    assert machine.get().json()['life'] == life
     assert all(p['restarts'] == 0 for p in machine.status()['processes'])
 
 

@@ -16,9 +16,15 @@ import time
 from lib import paths
 from lib.process import free_port, run
 
-# The folders of ROOT/cache that builds fill, one or two per language.
-CACHES = ('venvs', 'pip', 'go', 'java', 'm2', 'node', 'npm', 'composer',
-          'gems', 'bundle')
+def share_builds(root, cache):
+    """Let the builds of a platform keep what they make in `cache`, a folder
+    for each project, where those of others find it."""
+    shared = os.path.join(cache, 'apps')
+    link = os.path.join(root, 'cache', 'apps')
+    os.makedirs(shared, exist_ok=True)
+    os.makedirs(os.path.dirname(link), exist_ok=True)
+    if not os.path.islink(link):
+        os.symlink(shared, link)
 
 
 class Platform:
@@ -39,11 +45,8 @@ class Platform:
 
     def _share(self, cache):
         """What builds download is fetched once for all platforms of a run."""
-        for name in CACHES if cache else ():
-            os.makedirs(os.path.join(cache, name), exist_ok=True)
-            os.makedirs(os.path.join(self.root, 'cache'), exist_ok=True)
-            os.symlink(os.path.join(cache, name),
-                       os.path.join(self.root, 'cache', name))
+        if cache:
+            share_builds(self.root, cache)
 
     # ---- the command line ----
 
