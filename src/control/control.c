@@ -36,6 +36,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -450,6 +451,21 @@ static int control_start(struct ctx *ctx, struct control *ctl,
     return rc;
 }
 
+/*
+ * Nor of what we start: a worker of haproxy 2.6 that a reload has replaced
+ * falls over at its very end, when it lets go of a socket it was handed, and
+ * would leave a file each time.
+ */
+static void no_cores(void)
+{
+    struct rlimit none = {0};
+
+    if (getrlimit(RLIMIT_CORE, &none) == 0) {
+        none.rlim_cur = 0;
+        setrlimit(RLIMIT_CORE, &none);
+    }
+}
+
 int control_run(const struct control_options *o)
 {
     static struct control ctl; /* goes with the process, as all it holds */
@@ -463,6 +479,7 @@ int control_run(const struct control_options *o)
                            .started = clock_mono()};
     signal(SIGPIPE, SIG_IGN);
     umask(077);
+    no_cores();
     if (sodium_init() < 0)
         die("libsodium does not start");
     wire_init();

@@ -105,7 +105,6 @@ static void add_global(const struct control *ctl, struct buf *out)
                "    hard-stop-after %ds\n"
                "    lua-load %s\n"
                "    stats socket %s mode 600 level admin expose-fd listeners\n"
-               "    set-dumpable\n"
                "    tune.bufsize 32768\n"
                "    tune.maxrewrite 8192\n\n",
                OLD_WORKER_SECONDS, control_path(ctl, &a, HOLD_SCRIPT),

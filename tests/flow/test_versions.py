@@ -320,14 +320,14 @@ def test_another_class_is_another_deployment_of_the_same_version(m):
 
 
 def test_an_instance_is_replaced(m):
-    before = m.get().json()['pid']
+    before = m.get().json()['life']
     until(lambda: len(instances(m, 'a')) == 1)
     name = instances(m, 'a')[0]['id']
     status, op = m.api('DELETE', f'{SERVICES}/default/versions/a/instances/'
                        f'{name}')
     assert status == 200
     m.finish(op)
-    assert m.get().json()['pid'] != before
+    assert m.get().json()['life'] != before
     assert m.api('DELETE', f'{SERVICES}/default/versions/a/instances/99')[
         0] == 404
 
