@@ -46,6 +46,7 @@ extern const struct admin_route admin_index_routes[];    /* admin_indexes.c */
 extern const struct admin_route admin_queue_routes[];    /* admin_queues.c */
 extern const struct admin_route admin_app_routes[];      /* admin_apps.c */
 extern const struct admin_route admin_service_routes[];  /* admin_services.c */
+extern const struct admin_route admin_domain_routes[];   /* admin_domains.c */
 extern const struct admin_route admin_cron_routes[];     /* admin_cron.c */
 extern const struct admin_route admin_identity_routes[]; /* admin_identity.c */
 extern const struct admin_route admin_platform_routes[]; /* admin_platform.c */

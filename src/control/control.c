@@ -14,6 +14,7 @@
 #include "base/errinj.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "control/acme.h"
 #include "control/admin.h"
 #include "control/confine.h"
 #include "control/control_int.h"
@@ -305,6 +306,7 @@ static void on_chore(uv_timer_t *t)
 
     logs_chore(ctl);
     admin_datastore_chore(ctl);
+    acme_chore(ctl);
 }
 
 /* ---- stop ---- */
@@ -443,6 +445,7 @@ static int control_start(struct ctx *ctx, struct control *ctl,
     routing_start(ctl);
     scale_start(ctl);
     cron_start(ctl);
+    acme_start(ctl);
     rc = hold_start(ctx, ctl);
     if (rc == 0)
         rc = admin_start(ctx, ctl);

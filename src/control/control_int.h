@@ -13,6 +13,7 @@
 #include "control/process.h"
 #include "net/http_client.h"
 
+struct acme;
 struct admin;
 struct cron;
 struct hold;
@@ -63,6 +64,8 @@ struct control {
     struct scale *scale;
     struct admin *admin;
     struct cron *cron;
+    struct acme *acme;
+    bool domains_busy; /* a change of theirs is under way (domains.h) */
     struct operation *operations; /* newest first */
     int jobs;                     /* operations under way */
     json_t *read_only; /* whose writes are stopped, as last heard; or NULL */

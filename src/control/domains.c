@@ -1,6 +1,7 @@
 /* domains - names, rows, the list. */
 #include "control/domains.h"
 
+#include "control/routing.h"
 #include "control/text.h"
 
 #include <ctype.h>
@@ -225,6 +226,144 @@ const struct certificate *domains_certificate(const struct model *m,
         d->certificate ? certs_find(m, d->app, d->certificate) : NULL;
 
     return c ? c : certs_own(m);
+}
+
+const char *domains_managed_row(const struct model *m, const struct domain *d)
+{
+    const struct certificate *c =
+        d->certificate ? certs_find(m, d->app, d->certificate) : NULL;
+
+    return c && c->managed ? c->row : NULL;
+}
+
+/* ---- a change ---- */
+
+enum { CHANGE_ROWS = 4 };
+
+struct changing {
+    struct control *ctl;
+    struct domains_change what;
+    char *drop_domain, *drop_certificate; /* copies */
+    server_done_fn *fn;
+    void *arg;
+};
+
+static char *copy(const char *s)
+{
+    char *c = s ? strdup(s) : NULL;
+
+    if (s && !c)
+        abort();
+    return c;
+}
+
+static void release_new(const struct domains_change *c)
+{
+    if (c->domain)
+        domains_free(c->domain);
+    if (c->certificate)
+        certs_free(c->certificate);
+}
+
+static void changing_end(struct changing *ch, struct ctx *ctx, int rc)
+{
+    ch->ctl->domains_busy = false;
+    ch->fn(ctx, rc, ch->arg);
+    free(ch->drop_domain);
+    free(ch->drop_certificate);
+    free(ch);
+}
+
+static void on_change_routed(struct ctx *ctx, int rc, void *arg)
+{
+    changing_end(arg, ctx, rc);
+}
+
+static void on_change_stored(struct ctx *ctx, int rc, void *arg)
+{
+    struct changing *ch = arg;
+    struct model *m = &ch->ctl->model;
+
+    if (rc) {
+        release_new(&ch->what);
+        changing_end(ch, ctx, rc);
+        return;
+    }
+    if (ch->what.certificate)
+        certs_put(m, ch->what.certificate);
+    if (ch->what.domain)
+        domains_put(m, ch->what.domain);
+    if (ch->drop_domain)
+        domains_drop(m, ch->drop_domain);
+    if (ch->drop_certificate)
+        certs_drop(m, ch->drop_certificate);
+    routing_apply(ch->ctl, on_change_routed, ch);
+}
+
+/* The row as it is to be, and as it has to be before. */
+static void add_row(struct server_row *still, struct server_row *rows,
+                    size_t *n, const char *table, const char *row,
+                    const char *before, const char *after)
+{
+    still[*n] = (struct server_row){table, row, before};
+    rows[(*n)++] = (struct server_row){table, row, after};
+}
+
+static const char *certificate_before(const struct model *m, const char *row)
+{
+    for (struct certificate *c = m->certificates; c; c = c->next)
+        if (strcmp(c->row, row) == 0)
+            return c->text;
+    return NULL;
+}
+
+static const char *domain_before(const struct model *m, const char *id)
+{
+    const struct domain *d = domains_find(m, id);
+
+    return d ? d->text : NULL;
+}
+
+int domains_change(struct ctx *ctx, struct control *ctl,
+                   const struct domains_change *c, server_done_fn *fn,
+                   void *arg)
+{
+    const struct model *m = &ctl->model;
+    struct server_row still[CHANGE_ROWS], rows[CHANGE_ROWS];
+    struct changing *ch;
+    size_t n = 0;
+
+    if (ctl->domains_busy) {
+        release_new(c);
+        return ctx_err(ctx, ERR_CONFLICT,
+                       "another change of domains or certificates is under "
+                       "way: try again in a moment");
+    }
+    ch = calloc(1, sizeof(*ch));
+    if (!ch)
+        abort();
+    *ch = (struct changing){.ctl = ctl,
+                            .what = *c,
+                            .drop_domain = copy(c->drop_domain),
+                            .drop_certificate = copy(c->drop_certificate),
+                            .fn = fn,
+                            .arg = arg};
+    ctl->domains_busy = true;
+    if (c->certificate)
+        add_row(still, rows, &n, "certificates", c->certificate->row,
+                certificate_before(m, c->certificate->row),
+                c->certificate->text);
+    if (c->domain)
+        add_row(still, rows, &n, "domains", c->domain->id,
+                domain_before(m, c->domain->id), c->domain->text);
+    if (c->drop_domain)
+        add_row(still, rows, &n, "domains", c->drop_domain,
+                domain_before(m, c->drop_domain), NULL);
+    if (c->drop_certificate)
+        add_row(still, rows, &n, "certificates", c->drop_certificate,
+                certificate_before(m, c->drop_certificate), NULL);
+    server_commit(ctx, ctl, still, n, rows, n, on_change_stored, ch);
+    return 0;
 }
 
 /* ---- the end of an application ---- */

@@ -78,6 +78,27 @@ const struct certificate *domains_certificate(const struct model *m,
 /* The part of a wildcard behind "*.", or NULL. */
 const char *domains_below(const struct domain *d);
 
+/* A change of one mapping, one certificate, or both. */
+struct domains_change {
+    struct domain *domain;           /* to be put; or NULL */
+    struct certificate *certificate; /* to be put; or NULL */
+    const char *drop_domain, *drop_certificate; /* their rows; or NULL */
+};
+
+/*
+ * Make a change in the store, then in the model, then in the routes; fn runs
+ * once, on the loop, later, unless this returns an error.  What is to be put is
+ * taken over in any case.  ERR_CONFLICT while another change is under way, or
+ * when the store has something else than the model.
+ */
+int domains_change(struct ctx *ctx, struct control *ctl,
+                   const struct domains_change *change, server_done_fn *fn,
+                   void *arg);
+
+/* The row of the certificate that goes when the mapping does, because acme.c
+ * made it for that; or NULL. */
+const char *domains_managed_row(const struct model *m, const struct domain *d);
+
 /* Rows of certificates and mappings that go with an application. */
 size_t domains_rows(const struct control *ctl, const char *app);
 

@@ -273,6 +273,7 @@ static void add_app(const struct control *ctl, struct buf *out,
     add_listen(ctl, out, sole && sole->service->app == app);
     nginx_tls_server(ctl, out, app);
     nginx_names(ctl, out, app);
+    nginx_tls_challenges(ctl, out, app);
     nginx_prefix(out);
     nginx_platform(out);
     for (struct service *s = app->services; s; s = s->next)

@@ -95,6 +95,10 @@ void nginx_tls_http(const struct control *ctl, struct buf *out);
 /* Of a server: its listener; `sole`, whether it gets what no other wants. */
 void nginx_tls_listen(const struct control *ctl, struct buf *out, bool sole);
 
+/* Of an app's server: what an ACME server asks of its domains. */
+void nginx_tls_challenges(const struct control *ctl, struct buf *out,
+                          const struct app *app);
+
 /* Of an app's server: the certificates of its own, if it has any. */
 void nginx_tls_server(const struct control *ctl, struct buf *out,
                       const struct app *app);

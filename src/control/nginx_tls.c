@@ -10,7 +10,7 @@
  * Files are named for their contents: a new certificate changes this text, and
  * nginx is reloaded.
  */
-#include "control/domains.h"
+#include "control/acme.h"
 #include "control/nginx_int.h"
 
 #include <inttypes.h>
@@ -47,10 +47,62 @@ static void add_map(const struct control *ctl, struct buf *out)
     buf_add_str(out, "    }\n");
 }
 
+/* ---- the ACME server's questions ---- */
+
+/* The domain in front, with its dots taken for what they are. */
+static void add_pattern(struct buf *out, const struct domain *d)
+{
+    buf_add_str(out, "        \"~^");
+    for (const char *p = d->id; *p; p++)
+        buf_printf(out, *p == '.' ? "\\\\." : "%c", *p);
+    buf_add_str(out, "/\\\\.well-known/acme-challenge/[A-Za-z0-9_-]+\\\\z\" "
+                     "1;\n");
+}
+
+/* Whether a request is such a question: for a domain of theirs alone, so that
+ * an application may answer for the others itself. */
+static void add_challenges(const struct control *ctl, struct buf *out)
+{
+    buf_add_str(out, "    map \"$host$uri\" $appscale_challenge {\n"
+                     "        default \"\";\n");
+    for (struct domain *d = ctl->model.domains; d; d = d->next_domain)
+        if (acme_serves(ctl, d))
+            add_pattern(out, d);
+    buf_add_str(out, "    }\n");
+}
+
+void nginx_tls_challenges(const struct control *ctl, struct buf *out,
+                          const struct app *app)
+{
+    const struct domain *d = NULL;
+    struct arena a = ARENA_INIT;
+
+    while ((d = domains_next(&ctl->model, app->id, d)) && !acme_serves(ctl, d))
+        ;
+    if (!d)
+        return;
+    buf_add_str(out, "        if ($appscale_challenge) {\n"
+                     "            set $appscale_fresh \"\";\n"
+                     "        }\n"
+                     "        location ^~ /.well-known/acme-challenge/ {\n"
+                     "            auth_request off;\n"
+                     "            default_type text/plain;\n"
+                     "            open_file_cache off;\n"
+                     "            alias ");
+    nginx_quoted(out,
+                 arena_printf(&a, "%s/", control_path(ctl, &a, ACME_CHALLENGES)),
+                 true);
+    buf_add_str(out, ";\n        }\n");
+    arena_release(&a);
+}
+
+/* ---- https ---- */
+
 void nginx_tls_http(const struct control *ctl, struct buf *out)
 {
     const struct certificate *own = certs_own(&ctl->model);
 
+    add_challenges(ctl, out);
     if (!nginx_tls_port(ctl))
         return;
     buf_add_str(out, "    ssl_certificate ");
