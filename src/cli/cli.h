@@ -54,13 +54,15 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_commands[];
-extern const struct cli_command cli_cron_commands[];      /* cron.c */
-extern const struct cli_command cli_datastore_commands[]; /* datastore.c */
-extern const struct cli_command cli_queues_commands[];    /* queues.c */
-extern const struct cli_command cli_services_commands[];  /* services.c */
-extern const struct cli_command cli_storage_commands[];   /* storage.c */
-extern const struct cli_command cli_tasks_commands[];     /* tasks.c */
-extern const struct cli_command cli_versions_commands[];  /* versions.c */
+extern const struct cli_command cli_certificates_commands[]; /* domains.c */
+extern const struct cli_command cli_cron_commands[];         /* cron.c */
+extern const struct cli_command cli_datastore_commands[];    /* datastore.c */
+extern const struct cli_command cli_domains_commands[];      /* domains.c */
+extern const struct cli_command cli_queues_commands[];       /* queues.c */
+extern const struct cli_command cli_services_commands[];     /* services.c */
+extern const struct cli_command cli_storage_commands[];      /* storage.c */
+extern const struct cli_command cli_tasks_commands[];        /* tasks.c */
+extern const struct cli_command cli_versions_commands[];     /* versions.c */
 
 /* The whole program: what main() returns. */
 int cli_main(int argc, char **argv);

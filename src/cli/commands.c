@@ -219,6 +219,18 @@ const struct cli_command cli_commands[] = {
         .commands = cli_services_commands,
     },
     {
+        .name = "domains",
+        .operands = "COMMAND",
+        .sentence = "Let domains of your own lead to a project",
+        .commands = cli_domains_commands,
+    },
+    {
+        .name = "certificates",
+        .operands = "COMMAND",
+        .sentence = "Bring, show, replace the certificates of domains",
+        .commands = cli_certificates_commands,
+    },
+    {
         .name = "rollback",
         .operands = "[SERVICE]",
         .sentence = "Go back to who had a service's traffic before",

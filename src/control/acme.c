@@ -218,8 +218,7 @@ static int take_issued(struct ctx *ctx, struct control *ctl,
 static void take_failure(struct ctx *ctx, struct control *ctl,
                          const struct domain *d, const char *reason)
 {
-    struct domains_change change = {.domain =
-                                        tried(d, d->certificate, reason)};
+    struct domains_change change = {.domain = tried(d, d->certificate, reason)};
 
     log_warn(NULL, "acme.failed", "domain", d->id, "why", reason, "again_s",
              log_int(wait_after(d->failures + 1) / CLOCK_SEC));
@@ -300,8 +299,7 @@ static int write_config(struct ctx *ctx, struct control *ctl, const char *path)
     if (strcmp(s->acme_email, SETTING_NONE) != 0)
         add_word(&out, "CONTACT_EMAIL", s->acme_email);
     if (strcmp(s->acme_ca, SETTING_NONE) != 0)
-        add_word(&out, "CURL_OPTS",
-                 arena_printf(a, "--cacert %s", s->acme_ca));
+        add_word(&out, "CURL_OPTS", arena_printf(a, "--cacert %s", s->acme_ca));
     return files_replace(ctx, path, buf_view(&out), 0600);
 }
 
@@ -359,8 +357,8 @@ static void next_domain(struct ctx *ctx, struct control *ctl)
         return;
     rc = ask(ctx, ctl->acme, d);
     if (rc)
-        take_failure(ctx, ctl, d, arena_strdup(ctx->arena,
-                                               ctx_err_text(ctx, rc)));
+        take_failure(ctx, ctl, d,
+                     arena_strdup(ctx->arena, ctx_err_text(ctx, rc)));
 }
 
 void acme_chore(struct control *ctl)

@@ -18,9 +18,11 @@ struct admin {
 };
 
 static const struct admin_route *const route_tables[] = {
-    admin_app_routes,      admin_service_routes,  admin_cron_routes,
-    admin_domain_routes,   admin_index_routes,    admin_identity_routes,
-    admin_queue_routes,    admin_platform_routes, admin_datastore_routes, NULL};
+    admin_app_routes,       admin_service_routes,
+    admin_cron_routes,      admin_domain_routes,
+    admin_index_routes,     admin_identity_routes,
+    admin_queue_routes,     admin_platform_routes,
+    admin_datastore_routes, NULL};
 
 /* ---- answers ---- */
 

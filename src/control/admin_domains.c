@@ -21,8 +21,8 @@ static const char *member(const json_t *o, const char *name)
 /* Whether `name` is in the query's updateMask, alone or with members. */
 static bool in_mask(struct admin_call *c, const char *name)
 {
-    char *mask =
-        arena_strdup(c->ctx.arena, admin_param(c, "updateMask", "")), *save;
+    char *mask = arena_strdup(c->ctx.arena, admin_param(c, "updateMask", "")),
+         *save;
     size_t n = strlen(name);
 
     for (char *at = strtok_r(mask, ",", &save); at;
@@ -41,8 +41,7 @@ static json_t *mapping_json(const struct control *ctl, const struct domain *d)
         "{s:s, s:s, s:{s:s, s:s*}}", "name",
         arena_printf(&a, "apps/%s/domainMappings/%s", d->app, d->id), "id",
         d->id, "sslSettings", "sslManagementType",
-        d->automatic ? "AUTOMATIC" : "MANUAL", "certificateId",
-        d->certificate);
+        d->automatic ? "AUTOMATIC" : "MANUAL", "certificateId", d->certificate);
     json_t *acme = acme_json(ctl, d);
 
     if (acme)
@@ -82,14 +81,13 @@ static json_t *certificate_json(const struct control *ctl,
         arena_printf(&a, "apps/%s/authorizedCertificates/%s", c->app, c->id),
         "id", c->id, "displayName",
         text_json(json_string_value(json_object_get(c->doc, "displayName"))),
-        "domainNames", names, "expireTime",
-        operation_time(&a, c->info.until));
+        "domainNames", names, "expireTime", operation_time(&a, c->info.until));
     add_uses(ctl, c, o);
     if (c->managed)
-        json_object_set_new(
-            o, "managedCertificate",
-            json_pack("{s:s, s:s}", "lastRenewalTime",
-                      operation_time(&a, c->info.from), "status", "OK"));
+        json_object_set_new(o, "managedCertificate",
+                            json_pack("{s:s, s:s}", "lastRenewalTime",
+                                      operation_time(&a, c->info.from),
+                                      "status", "OK"));
     if (full)
         json_object_set_new(
             o, "certificateRawData",
@@ -237,10 +235,10 @@ static int store_certificate(struct admin_call *c, const char *id,
                              bool is_managed)
 {
     struct domains_change what = {.domain = NULL};
-    int rc = certs_new(
-        &c->ctx, arena_printf(c->ctx.arena, "%s/%s", c->words[0], id),
-        certs_row_text(&c->ctx, id, display, info, is_managed),
-        &what.certificate);
+    int rc =
+        certs_new(&c->ctx, arena_printf(c->ctx.arena, "%s/%s", c->words[0], id),
+                  certs_row_text(&c->ctx, id, display, info, is_managed),
+                  &what.certificate);
 
     return rc ? rc : begin(c, &what, NULL, id);
 }
@@ -363,8 +361,7 @@ static int find_mapping(struct admin_call *c, struct domain **out)
     if (*out && strcmp((*out)->app, a->id) == 0)
         return 0;
     return ctx_err(&c->ctx, ERR_NOT_FOUND,
-                   "the domain \"%s\" is not mapped to %s", c->words[1],
-                   a->id);
+                   "the domain \"%s\" is not mapped to %s", c->words[1], a->id);
 }
 
 static int mappings_list(struct admin_call *c)

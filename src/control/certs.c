@@ -320,12 +320,12 @@ static const char *warning(const struct control *ctl, struct arena *a,
         a, "%s%s of %s %s on %.10s: %s", c->info.names[0],
         c->info.n_names > 1 ? " and others" : "", c->app,
         c->info.until < now ? "expired" : "expires", end,
-        c->managed
-            ? "appscale domains list tells why it was not renewed"
-            : arena_printf(a,
-                           "appscale certificates update %s %s brings a new "
-                           "one",
-                           c->app, c->id));
+        c->managed ? "appscale domains list tells why it was not renewed"
+                   : arena_printf(a,
+                                  "appscale certificates update %2$s --project "
+                                  "%1$s brings a new "
+                                  "one",
+                                  c->app, c->id));
 }
 
 json_t *certs_status(const struct control *ctl)

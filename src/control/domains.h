@@ -80,8 +80,8 @@ const char *domains_below(const struct domain *d);
 
 /* A change of one mapping, one certificate, or both. */
 struct domains_change {
-    struct domain *domain;           /* to be put; or NULL */
-    struct certificate *certificate; /* to be put; or NULL */
+    struct domain *domain;                      /* to be put; or NULL */
+    struct certificate *certificate;            /* to be put; or NULL */
     const char *drop_domain, *drop_certificate; /* their rows; or NULL */
 };
 

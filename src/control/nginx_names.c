@@ -197,7 +197,7 @@ static void add_names(const struct control *ctl, struct buf *out)
         "        hostnames;\n"
         "        default \"\";\n");
     json_object_foreach(names, name, value) buf_printf(
-        out, "        \\%s \"%s\";\n", name, json_string_value(value));
+        out, "        \\\\%s \"%s\";\n", name, json_string_value(value));
     add_wildcards(ctl, out);
     buf_add_str(out, "    }\n"
                      "    map $appscale_host $appscale_instance {\n"
@@ -419,7 +419,8 @@ static void add_splits(struct buf *out, const struct app *app, int n)
 }
 
 /* Which version a meaning comes to.  A '\\' tells a service's name from a word
- * of nginx: "default" is one. */
+ * of nginx: "default" is one.  It takes two, for "\\r" would be a control
+ * character. */
 static void add_versions(struct buf *out, const struct app *app, int n)
 {
     struct arena a = ARENA_INIT;
@@ -438,7 +439,7 @@ static void add_versions(struct buf *out, const struct app *app, int n)
                              : split_variable(&a, n, k);
 
         if (v)
-            buf_printf(out, "        \\%s %s;\n", s->id, to);
+            buf_printf(out, "        \\\\%s %s;\n", s->id, to);
         if (strcmp(s->id, "default") == 0)
             buf_printf(out, "        default %s;\n", to);
     }
@@ -465,7 +466,7 @@ static void add_sticky(struct buf *out, const struct app *app, int n)
                n, n);
     for (struct service *s = app->services; s; s = s->next)
         if (model_shard_by(s) == SHARD_COOKIE) {
-            buf_printf(out, "        \\%s 1;\n", s->id);
+            buf_printf(out, "        \\\\%s 1;\n", s->id);
             if (strcmp(s->id, "default") == 0)
                 buf_add_str(out, "        \"\" 1;\n");
         }

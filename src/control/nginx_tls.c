@@ -40,7 +40,7 @@ static void add_map(const struct control *ctl, struct buf *out)
     add_file(ctl, out, certs_own(m));
     buf_add_str(out, ";\n");
     for (struct domain *d = m->domains; d; d = d->next_domain) {
-        buf_printf(out, "        \\%s ", d->id);
+        buf_printf(out, "        \\\\%s ", d->id);
         add_file(ctl, out, domains_certificate(m, d));
         buf_add_str(out, ";\n");
     }
@@ -89,9 +89,9 @@ void nginx_tls_challenges(const struct control *ctl, struct buf *out,
                      "            default_type text/plain;\n"
                      "            open_file_cache off;\n"
                      "            alias ");
-    nginx_quoted(out,
-                 arena_printf(&a, "%s/", control_path(ctl, &a, ACME_CHALLENGES)),
-                 true);
+    nginx_quoted(
+        out, arena_printf(&a, "%s/", control_path(ctl, &a, ACME_CHALLENGES)),
+        true);
     buf_add_str(out, ";\n        }\n");
     arena_release(&a);
 }

@@ -65,6 +65,7 @@ struct routing {
     struct waiter *now, *later;
 };
 
+static void round_end(struct routing *r, struct ctx *ctx, int rc);
 static void round_fail(struct routing *r, int code, const char *what,
                        const char *why);
 static void side_begin(struct routing *r, const struct side *side);
@@ -211,20 +212,30 @@ static void refuse_due(uv_timer_t *t)
  * Both files are of one moment: the model may change before nginx's turn, and
  * nginx must not name what this round's haproxy does not have.
  */
-static void draw(struct routing *r)
+static int draw(struct ctx *ctx, struct routing *r)
 {
     const struct model *m = &r->ctl->model;
+    int rc = 0;
 
-    for (int i = 0; i < N_SIDES; i++) {
+    for (int i = 0; rc == 0 && i < N_SIDES; i++) {
+        if (sides[i].prepare)
+            rc = sides[i].prepare(ctx, r->ctl);
         buf_clear(&r->texts[i]);
-        sides[i].generate(r->ctl, &r->texts[i]);
+        if (rc == 0)
+            sides[i].generate(r->ctl, &r->texts[i]);
     }
-    for (struct version *v = model_next(m, NULL); v; v = model_next(m, v))
+    for (struct version *v = model_next(m, NULL); rc == 0 && v;
+         v = model_next(m, v))
         v->drawn = true;
+    return rc;
 }
 
 static void round_begin(struct routing *r)
 {
+    struct arena a = ARENA_INIT;
+    struct ctx ctx;
+    int rc;
+
     if (r->side || !r->later)
         return;
     if (r->ctl->stopping) {
@@ -233,8 +244,14 @@ static void round_begin(struct routing *r)
     }
     r->now = r->later;
     r->later = NULL;
-    draw(r);
-    side_begin(r, &sides[0]);
+    ctx_init(&ctx, &a);
+    r->side = &sides[0];
+    rc = draw(&ctx, r);
+    if (rc)
+        round_end(r, &ctx, rc);
+    else
+        side_begin(r, &sides[0]);
+    arena_release(&a);
 }
 
 static void round_end(struct routing *r, struct ctx *ctx, int rc)
@@ -495,12 +512,6 @@ static void side_begin(struct routing *r, const struct side *side)
 
     r->side = side;
     ctx_init(&ctx, &a);
-    rc = side->prepare ? side->prepare(&ctx, r->ctl) : 0;
-    if (rc) {
-        round_end(r, &ctx, rc);
-        arena_release(&a);
-        return;
-    }
     generation_of(r, text);
     file = control_path(r->ctl, &a, side->file);
     rc = files_read(&ctx, file, CONF_MAX, &old);

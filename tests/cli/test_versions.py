@@ -46,9 +46,9 @@ def platform(tmp_path_factory):
 def app(platform, tmp_path_factory):
     """Two services, deployed with their dispatch.yaml in one command."""
     top = tmp_path_factory.mktemp('shop')
-    web, api = write(top / 'web'), write(top / 'api', 'api', MANUAL)
+    web, api = write(top / 'web'), write(top / 'api', 'reports', MANUAL)
     (top / 'dispatch.yaml').write_text(
-        'dispatch:\n- url: "*/api/*"\n  service: api\n')
+        'dispatch:\n- url: "*/api/*"\n  service: reports\n')
     said = platform.cli('deploy', '--project', 'shop', '--version', 'v1',
                         str(top / 'dispatch.yaml'), str(api), str(web))
     assert 'dispatch.yaml of shop counts from now on' in said.stdout
@@ -78,11 +78,11 @@ def versions(platform):
 
 def test_several_files_go_in_one_command(platform, app):
     assert ask(platform) == 'default v1'
-    assert ask(platform, path='/api/x') == 'api v1'
-    assert ask(platform, 'api.shop.localhost') == 'api v1'
+    assert ask(platform, path='/api/x') == 'reports v1'
+    assert ask(platform, 'reports.shop.localhost') == 'reports v1'
     listed = platform.cli('versions', 'list').stdout
     assert 'default' in listed and '100 %' in listed and 'manual' in listed
-    assert versions(platform) == {('default', 'v1'), ('api', 'v1')}
+    assert versions(platform) == {('default', 'v1'), ('reports', 'v1')}
 
 
 def test_a_mistake_in_one_file_stops_all(platform, app, tmp_path):
@@ -116,10 +116,10 @@ def test_traffic_is_shared_moved_and_taken_back(platform, app):
 
 def test_a_version_is_stopped_and_started(platform, app):
     assert 'is stopped' in platform.cli('versions', 'stop', 'v1', '--service',
-                                        'api').stdout
-    assert ask(platform, 'api.shop.localhost') == 503
-    platform.cli('versions', 'start', 'v1', '--service', 'api')
-    assert ask(platform, 'api.shop.localhost') == 'api v1'
+                                        'reports').stdout
+    assert ask(platform, 'reports.shop.localhost') == 503
+    platform.cli('versions', 'start', 'v1', '--service', 'reports')
+    assert ask(platform, 'reports.shop.localhost') == 'reports v1'
     refused = platform.cli('versions', 'stop', 'v1', check=False)
     assert refused.returncode == 1 and 'scaling' in refused.stderr
 
@@ -139,9 +139,9 @@ def test_how_a_service_scales_is_seen_and_set(platform, app):
 
 
 def test_a_service_is_deleted(platform, app):
-    refused = platform.cli('services', 'delete', 'api', '--yes', check=False)
+    refused = platform.cli('services', 'delete', 'reports', '--yes', check=False)
     assert refused.returncode == 1 and 'dispatch' in refused.stderr
     (app / 'dispatch.yaml').write_text('dispatch: []\n')
     platform.cli('deploy', '--project', 'shop', str(app / 'dispatch.yaml'))
-    platform.cli('services', 'delete', 'api', '--yes')
-    assert 'api' not in platform.cli('services', 'list').stdout
+    platform.cli('services', 'delete', 'reports', '--yes')
+    assert 'reports' not in platform.cli('services', 'list').stdout

@@ -364,7 +364,7 @@ def test_the_status_warns_of_a_certificate_that_ends_soon(edge):
     assert warning() == [None]      # nobody sees it
     use(edge, 'soon.org', ident)
     assert 'soon.org of demo expires on 20' in warning()[0]
-    assert f'appscale certificates update demo {ident}' in warning()[0]
+    assert f'appscale certificates update {ident} --project demo' in warning()[0]
     forget(edge, 'soon.org')
 
 
