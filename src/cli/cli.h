@@ -135,6 +135,10 @@ int cli_up(struct cli *cli);
  */
 int cli_down(struct cli *cli);
 
+/* `doctor`: checks of the machine and the platform; CLI_FAILED when one is
+ * bad. */
+int cli_doctor(struct cli *cli);
+
 /* `status`: the controller's own view, as tables or as its JSON unchanged. */
 int cli_status(struct cli *cli);
 

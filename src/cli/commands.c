@@ -104,6 +104,15 @@ const struct cli_command cli_commands[] = {
         .run = cli_status,
     },
     {
+        .name = "doctor",
+        .operands = "",
+        .sentence = "Say what is wrong on this machine, and what to do",
+        .help = "Looks at the machine, and at the platform when it is up. "
+                "Changes nothing. Exit status\n1 when something is bad; "
+                "warnings are none.",
+        .run = cli_doctor,
+    },
+    {
         .name = "deploy",
         .operands = "DIR|FILE...",
         .sentence = "Deploy an application and move the traffic to it",

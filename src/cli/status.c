@@ -115,23 +115,70 @@ static void print_failures(struct cli *cli, const json_t *status)
     }
 }
 
+/* Those that get traffic or have instances; the rest is `versions list`. */
+static bool shown(const json_t *v)
+{
+    return json_number_value(json_object_get(v, "share")) > 0 ||
+           api_number(v, "instances") > 0;
+}
+
+static void add_version(struct table *t, const json_t *app, const json_t *s,
+                        const json_t *v)
+{
+    double share = json_number_value(json_object_get(v, "share"));
+    const char **row = t->cell[t->rows++];
+
+    row[0] = api_text(app, "id", "?");
+    row[1] = api_text(s, "id", "?");
+    row[2] = api_text(v, "id", "-");
+    row[3] = share > 0 ? arena_printf(t->a, "%g %%", share * 100) : "-";
+    row[4] =
+        arena_printf(t->a, "%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT,
+                     api_number(v, "ready"), api_number(v, "instances"));
+    row[5] =
+        api_number(v, "waiting") > 0
+            ? arena_printf(t->a,
+                           "%" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
+                           " wait",
+                           api_number(v, "requests"), api_number(v, "waiting"))
+            : number(t, v, "requests");
+    row[6] = api_text(s, "url", api_text(app, "url", "-"));
+}
+
 static void add_services(struct table *t, const json_t *app)
 {
-    const json_t *s;
-    size_t i;
+    const json_t *s, *v;
+    size_t i, j;
 
     json_array_foreach(json_object_get(app, "services"), i, s)
     {
-        const char **row = t->cell[t->rows];
+        json_array_foreach(json_object_get(s, "versions"), j, v)
+        {
+            if (t->rows < TABLE_ROWS && shown(v))
+                add_version(t, app, s, v);
+        }
+    }
+}
 
-        if (t->rows == TABLE_ROWS)
-            break;
-        row[0] = api_text(app, "id", "?");
-        row[1] = api_text(s, "id", "?");
-        row[2] = api_text(s, "version", "-");
-        row[3] = number(t, s, "instances");
-        row[4] = api_text(s, "url", api_text(app, "url", "-"));
-        t->rows++;
+/* Why each has as many instances as it has: what was decided last. */
+static void print_decisions(struct cli *cli, const json_t *status)
+{
+    const json_t *app, *s, *v;
+    size_t i, j, k;
+    bool any = false;
+
+    json_array_foreach(json_object_get(status, "apps"), i, app)
+        json_array_foreach(json_object_get(app, "services"), j, s)
+            json_array_foreach(json_object_get(s, "versions"), k, v)
+    {
+        const char *why = api_text(v, "lastDecision", "");
+
+        if (!*why || !shown(v))
+            continue;
+        printf("%s  %s/%s/%s: %s\n", any ? "" : "\nScaled last because\n",
+               api_text(app, "id", "?"), api_text(s, "id", "?"),
+               api_text(v, "id", "?"), api_safe(&cli->arena, why));
+        any = true;
     }
 }
 
@@ -142,17 +189,19 @@ static void print_apps(struct cli *cli, const json_t *status)
     size_t i;
 
     t->a = &cli->arena;
-    t->columns = 5;
+    t->columns = 7;
     memcpy(t->head,
            (const char *[TABLE_COLUMNS]){"PROJECT", "SERVICE", "VERSION",
-                                         "INSTANCES", "URL"},
-           5 * sizeof(*t->head));
+                                         "TRAFFIC", "INSTANCES", "REQUESTS",
+                                         "URL"},
+           7 * sizeof(*t->head));
     json_array_foreach(json_object_get(status, "apps"), i, app)
         add_services(t, app);
     if (t->rows)
         table_print(cli, t);
-    else
+    else if (json_array_size(json_object_get(status, "apps")) == 0)
         printf("No application is deployed. `appscale deploy DIR` does it.\n");
+    print_decisions(cli, status);
 }
 
 int cli_status(struct cli *cli)

@@ -5,6 +5,8 @@
  * appscale-controller in a session of its own, and watches its status until
  * everything is ready.  down asks it to stop and waits for its end.
  */
+#include "cli/up.h"
+
 #include "base/exit.h"
 #include "base/files.h"
 #include "cli/api.h"
@@ -45,7 +47,7 @@ static const struct {
     {"python3", "python3 python3-venv"},
 };
 
-static int check_programs(struct cli *cli, const struct settings *s)
+int up_check_programs(struct cli *cli, const struct settings *s)
 {
     struct buf missing = BUF_IN(&cli->arena), packages = BUF_IN(&cli->arena);
 
@@ -90,7 +92,7 @@ static bool port_taken(const char *address, int64_t port)
 }
 
 /* Only on a first start: what a former controller left running holds them. */
-static int check_ports(struct cli *cli, const struct settings *s)
+int up_check_ports(struct cli *cli, const struct settings *s)
 {
     const struct {
         const char *name, *address;
@@ -152,7 +154,7 @@ static int make_folders(struct cli *cli)
 }
 
 /* The AppScalefile: named, here, or in ROOT; none is fine. */
-static int read_settings(struct cli *cli, struct settings *s, const char **used)
+int up_settings(struct cli *cli, struct settings *s, const char **used)
 {
     const char *given = cli_option(cli, "config");
     const char *places[] = {
@@ -329,7 +331,7 @@ static void print_up(struct cli *cli, const json_t *status, bool already)
 
 /* Nobody may have answered, and yet a controller may hold the lock: it is
  * starting or stopping just now, and its status will tell. */
-static bool controller_alive(struct cli *cli)
+bool up_controller_alive(struct cli *cli)
 {
     int fd =
         open(arena_printf(&cli->arena, "%s/run/controller.lock", cli->root),
@@ -373,14 +375,14 @@ static int start(struct up *up)
 {
     struct cli *cli = up->cli;
     const char *used, *config = NULL;
-    int rc = read_settings(cli, &up->settings, &used);
+    int rc = up_settings(cli, &up->settings, &used);
 
     if (rc == 0)
-        rc = check_programs(cli, &up->settings);
+        rc = up_check_programs(cli, &up->settings);
     if (rc == 0)
         rc = make_folders(cli);
     if (rc == 0 && first_start(cli))
-        rc = check_ports(cli, &up->settings);
+        rc = up_check_ports(cli, &up->settings);
     if (rc == 0)
         rc = write_config(cli, &up->settings, &config);
     if (rc < 0)
@@ -405,7 +407,7 @@ int cli_up(struct cli *cli)
         ctx_err_clear(&cli->ctx);
         cli->exit = CLI_FAILED;
         cli->next = NULL;
-        already = controller_alive(cli);
+        already = up_controller_alive(cli);
         rc = already ? 0 : start(&up);
     }
     if (rc == 0)
@@ -423,8 +425,8 @@ static int wait_down(struct cli *cli, struct progress *progress)
 {
     int64_t until = clock_mono() + DOWN_LIMIT;
 
-    while (controller_alive(cli) || access(cli->socket, F_OK) == 0) {
-        if (!controller_alive(cli) && clock_mono() > until - DOWN_LIMIT / 2)
+    while (up_controller_alive(cli) || access(cli->socket, F_OK) == 0) {
+        if (!up_controller_alive(cli) && clock_mono() > until - DOWN_LIMIT / 2)
             break; /* it died and left its socket behind */
         if (clock_mono() > until)
             return cli_fail(cli, CLI_FAILED, "appscale logs controller",

@@ -9,8 +9,10 @@
 #include "control/archive.h"
 #include "control/certs.h"
 #include "control/confine.h"
+#include "control/instance.h"
 #include "control/proc.h"
 #include "control/routing.h"
+#include "control/scale.h"
 #include "control/server_call.h"
 #include "control/text.h"
 #include "platform.pb.h"
@@ -75,6 +77,32 @@ static json_t *controller_json(struct admin_call *c)
         0, "memoryUsage", (json_int_t)proc_memory(me), "lastError");
 }
 
+/* A version as the operator looks at it: how many, how busy, and why. */
+static json_t *version_json(struct admin_call *c, const struct version *v)
+{
+    struct scaling in_force = scale_parameters(c->ctl, v);
+    int requests = 0;
+
+    for (size_t i = 0; i < v->n_instances; i++)
+        requests += v->instances[i]->requests;
+    return json_pack("{s:s, s:f, s:s, s:i, s:i, s:i, s:i, s:o, s:s}", "id",
+                     v->id, "share", model_share(v), "state",
+                     v->stopped ? "stopped" : "serving", "instances",
+                     (int)v->n_instances, "ready", (int)instances_ready(v),
+                     "requests", requests, "waiting", v->queued, "scaling",
+                     scaling_json(&in_force), "lastDecision", v->scale_why);
+}
+
+static json_t *versions_json(struct admin_call *c, const struct service *s)
+{
+    json_t *list = json_array();
+
+    for (const struct version *v = s->versions; v; v = v->next)
+        if (!v->draining)
+            json_array_append_new(list, version_json(c, v));
+    return list;
+}
+
 static json_t *service_json(struct admin_call *c, const struct service *s)
 {
     const struct version *v = model_serving(s);
@@ -83,9 +111,9 @@ static json_t *service_json(struct admin_call *c, const struct service *s)
 
     if (strcmp(s->id, "default") != 0)
         url = arena_printf(a, "http://%s-dot-%s", s->id, url + 7);
-    return json_pack("{s:s, s:s, s:i, s:s}", "id", s->id, "version",
+    return json_pack("{s:s, s:s, s:i, s:s, s:o}", "id", s->id, "version",
                      v ? v->id : "", "instances", v ? (int)v->n_instances : 0,
-                     "url", url);
+                     "url", url, "versions", versions_json(c, s));
 }
 
 static json_t *app_json(struct admin_call *c, const struct app *app)

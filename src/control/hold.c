@@ -93,12 +93,13 @@ static void answer(struct caller *c)
 {
     static char yes[] = "wait\n", no[] = "no\n";
     struct version *v;
-    uv_buf_t b;
+    uv_buf_t b = uv_buf_init(no, sizeof(no) - 1);
 
     c->line[strcspn(c->line, "\n")] = '\0';
     v = find(c->ctl, c->line);
-    b = v && scale_wake(c->ctl, v) ? uv_buf_init(yes, sizeof(yes) - 1)
-                                   : uv_buf_init(no, sizeof(no) - 1);
+    /* A controller that has just begun does not know it yet. */
+    if (!c->ctl->loaded || (v && scale_wake(c->ctl, v)))
+        b = uv_buf_init(yes, sizeof(yes) - 1);
     uv_read_stop((uv_stream_t *)&c->pipe);
     if (uv_write(&c->write, (uv_stream_t *)&c->pipe, &b, 1, on_written))
         caller_end(c);

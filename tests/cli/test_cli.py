@@ -262,7 +262,7 @@ def test_status_shows_processes_failures_and_applications(
     done = appscale('status')
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ['server', 'ready', '42', '2', 'h', '1', '9.0', 'MB'] in rows
-    assert ['guest', 'default', 'v1', '1',
+    assert ['guest', 'default', 'v1', '100', '%', '1', 'of', '1', '0',
             'http://guest.localhost:8080'] in rows
     assert 'bind() failed' in done.stdout
     assert json.loads(appscale('status', '--json').stdout)['ready'] is True

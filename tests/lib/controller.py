@@ -111,7 +111,10 @@ class FakeController:
     def status(self, query, body):
         apps = [{'id': p, 'url': f'http://{p}.localhost:8080', 'services': [
                     {'id': k.split('/')[1], 'version': v['id'], 'instances': 1,
-                     'url': f'http://{p}.localhost:8080'}
+                     'url': f'http://{p}.localhost:8080',
+                     'versions': [{'id': v['id'], 'share': 1, 'instances': 1,
+                                   'ready': 1, 'requests': 0, 'waiting': 0,
+                                   'state': 'serving'}]}
                     for k, v in self.versions.items()
                     if k.startswith(p + '/')]} for p in self.apps]
         return 200, {
