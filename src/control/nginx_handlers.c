@@ -165,10 +165,12 @@ static void add_file(struct buf *out, const struct handler *h,
  * require_matching_file the search goes on behind handler `i` when there is no
  * file: the number in front of the path says so.
  */
-static void add_static(struct buf *out, const struct version *v, size_t i)
+static void add_static(const struct control *ctl, struct buf *out,
+                       const struct version *v, size_t i)
 {
     const struct handler *h = &v->handlers[i];
 
+    nginx_access_log(ctl, out, "file");
     if (h->login == LOGIN_OPTIONAL)
         buf_add_str(out, "                auth_request off;\n");
     if (h->require_file) {
@@ -253,7 +255,7 @@ static void add_handler(const struct control *ctl, struct buf *out,
     add_secure(ctl, out, h);
     nginx_login(out, v, h);
     if (h->path)
-        add_static(out, v, i);
+        add_static(ctl, out, v, i);
     else
         buf_add_str(out, "                proxy_pass "
                          "http://edge$request_uri;\n");

@@ -37,6 +37,11 @@
  */
 void nginx_quoted(struct buf *out, const char *s, bool variables);
 
+/* Requests are logged in this format: "line", or "file" for static files,
+ * which need no id to be told by in an application's log. */
+void nginx_access_log(const struct control *ctl, struct buf *out,
+                      const char *format);
+
 /* ---- nginx_names.c ---- */
 
 /* "P/S/V": how maps, prefixes and the access log call a version. */
