@@ -143,7 +143,8 @@ def test_deploy_of_the_file_alone_replaces_the_jobs(controller, appscale,
     assert not controller.versions
     done = appscale('deploy', folder / 'cron.yaml', '--project', 'other',
                     '--json')
-    assert json.loads(done.stdout) == {'project': 'other', 'cronJobs': 1}
+    assert json.loads(done.stdout) == {
+        'project': 'other', 'file': 'cron.yaml', 'cronJobs': 1}
     done = appscale('deploy', folder / 'cron.yaml', '--project', 'nobody')
     assert done.returncode == 1
     assert 'deploy the application first' in done.stderr
