@@ -17,6 +17,14 @@ def machine(tmp_path, cache):
     m.erase()
 
 
+@pytest.fixture
+def open_machine(tmp_path, cache):
+    """One whose applications may write where the test looks."""
+    m = Machine(tmp_path / 'root', cache, sandbox='off')
+    yield m
+    m.erase()
+
+
 @pytest.fixture(scope='module')
 def running(tmp_path_factory, cache):
     """One that runs, shared by the tests of a file, with the app `demo`."""

@@ -140,15 +140,15 @@ class Cron:
 
 
 @pytest.fixture
-def cron(machine):
+def cron(open_machine):
     """One whose processes may be killed."""
-    c = Cron(machine)
+    c = Cron(open_machine)
     yield c
 
 
 @pytest.fixture(scope='module')
 def kept(tmp_path_factory, cache):
-    m = Machine(tmp_path_factory.mktemp('cron'), cache)
+    m = Machine(tmp_path_factory.mktemp('cron'), cache, sandbox='off')
     yield Cron(m)
     m.erase()
 
@@ -376,7 +376,8 @@ def test_an_attempt_has_a_deadline(shared):
 
 
 def test_an_attempt_may_take_longer_than_other_requests(tmp_path, cache):
-    machine = Machine(tmp_path / 'root', cache, request_seconds=1)
+    machine = Machine(tmp_path / 'root', cache, request_seconds=1,
+                      sandbox='off')
     try:
         cron = Cron(machine)
         cron.jobs('cron:\n- url: /slow\n  schedule: every 24 hours\n'
@@ -455,7 +456,8 @@ def test_an_application_that_goes_takes_its_jobs_along(cron):
     assert len(cron.runs()) == n
 
 
-def test_what_no_instance_takes_is_put_off(machine):
+def test_what_no_instance_takes_is_put_off(open_machine):
+    machine = open_machine
     cron = Cron(machine, speed=6)
     cron.jobs(EVERY)
     cron.wait(cron.runs)

@@ -122,7 +122,8 @@ class App:
 
 
 @pytest.fixture
-def app(machine, tmp_path):
+def app(open_machine, tmp_path):
+    machine = open_machine
     machine.up().ready()
     app = App(machine, tmp_path)
     app.deploy('one', handlers=[
