@@ -92,6 +92,20 @@ static struct bytes line_with(struct bytes log, const char *mark)
     return BYTES(at, (size_t)((stop ? stop : end) - at));
 }
 
+/* A string of JSON, as far as it is shown, without its backslashes. */
+static const char *unescaped(struct arena *a, struct bytes s)
+{
+    struct buf out = BUF_IN(a);
+    const char *p = s.p, *end = p + s.n;
+
+    for (; p < end && out.n < REASON_MAX; p++) {
+        if (*p == '\\' && p + 1 < end)
+            p++;
+        buf_add_u8(&out, (uint8_t)*p);
+    }
+    return buf_cstr(&out);
+}
+
 /* The server's own words when there are any ("detail" of a problem document),
  * else dehydrated's, else the last line. */
 const char *acme_reason(struct arena *a, struct bytes log)
@@ -112,16 +126,30 @@ const char *acme_reason(struct arena *a, struct bytes log)
     }
     if (found.n == 0)
         return "dehydrated said nothing";
-    return arena_printf(a, "%.*s",
-                        (int)(found.n > REASON_MAX ? REASON_MAX : found.n),
-                        (const char *)found.p);
+    return unescaped(a, found);
 }
 
+struct kept {
+    struct control *ctl;
+    char *domain;
+    int failures;
+};
+
+/* The routes follow what came of it, too, when this says so. */
 static void on_kept(struct ctx *ctx, int rc, void *arg)
 {
+    struct kept *k = arg;
+    struct control *ctl = k->ctl;
+
     if (rc)
-        log_error(ctx, "acme.keep", "why", ctx_err_text(ctx, rc));
-    acme_chore(arg);
+        log_error(ctx, "acme.keep", "domain", k->domain, "why",
+                  ctx_err_text(ctx, rc));
+    else
+        log_info(ctx, "acme.kept", "domain", k->domain, "failures",
+                 log_int(k->failures));
+    free(k->domain);
+    free(k);
+    acme_chore(ctl);
 }
 
 static int64_t wait_after(int failures)
@@ -157,10 +185,20 @@ static struct domain *tried(const struct domain *d, const char *certificate,
 static void keep(struct ctx *ctx, struct control *ctl,
                  const struct domains_change *change)
 {
-    int rc = domains_change(ctx, ctl, change, on_kept, ctl);
+    struct kept *k = calloc(1, sizeof(*k));
+    int rc;
 
-    if (rc)
-        log_error(ctx, "acme.keep", "why", ctx_err_text(ctx, rc));
+    if (!k)
+        abort();
+    *k = (struct kept){ctl, strdup(change->domain->id),
+                       change->domain->failures};
+    rc = domains_change(ctx, ctl, change, on_kept, k);
+    if (!rc)
+        return;
+    log_error(ctx, "acme.keep", "domain", k->domain, "why",
+              ctx_err_text(ctx, rc));
+    free(k->domain);
+    free(k);
 }
 
 static const char *issued_file(struct control *ctl, struct arena *a,
