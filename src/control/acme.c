@@ -84,12 +84,11 @@ static struct bytes quoted_behind(struct bytes log, const char *mark)
 static struct bytes line_with(struct bytes log, const char *mark)
 {
     const char *at = log.n ? memmem(log.p, log.n, mark, strlen(mark)) : NULL;
-    const char *end = (const char *)log.p + log.n, *stop;
+    const char *end = at ? (const char *)log.p + log.n : NULL, *p = at;
 
-    if (!at)
-        return BYTES_NONE;
-    stop = memchr(at, '\n', (size_t)(end - at));
-    return BYTES(at, (size_t)((stop ? stop : end) - at));
+    while (p < end && *p != '\n')
+        p++;
+    return at ? BYTES(at, (size_t)(p - at)) : BYTES_NONE;
 }
 
 /* A string of JSON, as far as it is shown, without its backslashes. */

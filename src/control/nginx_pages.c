@@ -146,10 +146,11 @@ static void add_error(struct buf *out, const struct version *v,
 {
     const struct error_page *page = routing_error_page(v, e->kind);
     struct arena a = ARENA_INIT;
-    const char *file = arena_printf(&a, "%s-page", e->name);
+    const char *file;
 
     if (!page)
         return;
+    file = arena_printf(&a, "%s-page", e->name);
     buf_printf(out,
                "            location = %s {\n"
                "                internal;\n"
