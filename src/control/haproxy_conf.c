@@ -28,6 +28,10 @@
 
 #define AGAIN_SOCKET "run/haproxy.again.sock"
 
+/* What `again` says when nobody took a request there, either: to the other
+ * frontends its answers look like an instance's. */
+#define NOBODY_HEADER "X-Appscale-Nobody"
+
 /*
  * What the edge knows and haproxy turns into the SDKs' headers.  nginx sets
  * every one of them, to nothing where it has nothing to say.
@@ -226,8 +230,11 @@ static void add_platform_frontend(const struct control *ctl, struct buf *out)
                "string seen hdr X-Appscale-Seen %%[sc0_get_gpt0] if "
                "{ sc0_http_req_cnt gt 1 }\n"
                "    http-response sc-set-gpt0(0) status if { sc0_tracked }\n"
+               "    http-response set-var(txn.nobody) "
+               "res.hdr(" NOBODY_HEADER ") if { srv_name again }\n"
                "    http-response del-header X-Appscale- -m beg\n"
-               "    http-response set-header X-Appscale-Answered yes\n"
+               "    http-response set-header X-Appscale-Answered yes if "
+               "!{ var(txn.nobody) -m found }\n"
                "    http-request set-var(txn.timeout) "
                "req.hdr(X-Appscale-Timeout)\n",
                LISTENER_FIRST_FD + HAPROXY_PLATFORM, ROUTING_RUN_MAX);
@@ -344,14 +351,16 @@ static void add_again_frontend(const struct control *ctl, struct buf *out)
                "req.hdr(Traceparent),field(2,-)\n"
                "    http-request set-var(txn.timeout) "
                "req.hdr(X-Appengine-Timeout-Ms)\n"
-               "    http-request lua.hold\n",
+               "    http-request lua.hold\n"
+               "    http-response del-header " NOBODY_HEADER "\n",
                control_path(ctl, &a, AGAIN_SOCKET), ROUTING_LONG_SECONDS);
     for (const struct version *v = model_next(&ctl->model, NULL); v;
          v = model_next(&ctl->model, v))
         if (!v->stopped || v->n_instances > 0)
             buf_printf(out,
-                       "    http-request return status 503 if "
-                       "{ var(txn.backend) -m str %s } { " HOLD_NOBODY " }\n",
+                       "    http-request return status 503 hdr " NOBODY_HEADER
+                       " yes if { var(txn.backend) -m str %s } "
+                       "{ " HOLD_NOBODY " }\n",
                        routing_backend(&a, v), routing_backend(&a, v));
     buf_add_str(out, "    use_backend %[var(txn.backend)]\n\n");
     arena_release(&a);
@@ -428,10 +437,11 @@ static void add_backend(const struct control *ctl, const struct version *v,
                "    timeout queue %" PRId64 "s\n"
                "    http-request set-var(txn.backend) str(%s)\n"
                "    http-request lua.hold if { " HOLD_NOBODY " }\n"
+               "    http-request deny deny_status 503 if { " HOLD_NOBODY " }\n"
                "    server again unix@%s backup send-proxy-v2 "
                "proxy-v2-options unique-id\n",
                name, routing_seconds(ctl, v), ctl->settings.start_seconds, name,
-               name, control_path(ctl, &a, AGAIN_SOCKET));
+               name, name, control_path(ctl, &a, AGAIN_SOCKET));
     add_errors(out, v);
     add_backend_headers(ctl, v, out);
     buf_add_str(out, "    use-server i%[var(txn.instance)] if "
