@@ -36,12 +36,12 @@ class _Socket(http.client.HTTPConnection):
 
 
 def archive(files):
-    """A gzipped tar of {name: text}."""
+    """A gzipped tar of {name: text or bytes}."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode='w:gz') as tar:
         for name, text in files.items():
             info = tarfile.TarInfo(name)
-            data = text.encode()
+            data = text if isinstance(text, bytes) else text.encode()
             info.size = len(data)
             info.mode = 0o644
             tar.addfile(info, io.BytesIO(data))
