@@ -208,6 +208,20 @@ static void test_swings_longer_than_the_timeout_are_learned(void **state)
     have_between(1, 2); /* and forgotten */
 }
 
+/* Down to none is what a short timeout asks for, each time. */
+static void test_rare_requests_find_none_each_time(void **state)
+{
+    (void)state;
+    sim_init(&sim, AUTOMATIC());
+    sim.scaling.idle_timeout = 30 * CLOCK_SEC;
+    for (int i = 0; i < 10; i++) {
+        sim_steady(&sim, 5, 1);
+        have_between(1, 1);
+        sim_steady(&sim, 60, 0);
+        have_between(0, 0);
+    }
+}
+
 /* ---- automatic: bursts ---- */
 
 static void test_a_flash_crowd_starts_many_at_once(void **state)
@@ -1155,6 +1169,7 @@ int main(void)
         TEST(test_a_day_is_followed_up_and_down_once),
         TEST(test_a_sawtooth_shorter_than_the_timeout_is_held),
         TEST(test_swings_longer_than_the_timeout_are_learned),
+        TEST(test_rare_requests_find_none_each_time),
         TEST(test_a_flash_crowd_starts_many_at_once),
         TEST(test_a_cold_start_is_no_stampede),
         TEST(test_slow_starters_are_waited_for),
