@@ -119,7 +119,8 @@ static int spawn_error(struct ctx *ctx, const struct child_spec *spec, int why)
 
 /*
  * Moved out of the way first: one of them may stand where another one has to
- * go.  A descriptor put on itself would keep its close-on-exec.
+ * go.  A descriptor put on itself would keep its close-on-exec.  Whatever else
+ * is open is closed: libraries (curl) open sockets without close-on-exec.
  */
 static void add_fds(posix_spawn_file_actions_t *fa,
                     const struct child_spec *spec)
@@ -130,8 +131,8 @@ static void add_fds(posix_spawn_file_actions_t *fa,
         posix_spawn_file_actions_adddup2(fa, spec->fds[i], ASIDE + (int)i);
     for (size_t i = 0; i < spec->n_fds; i++) {
         posix_spawn_file_actions_adddup2(fa, ASIDE + (int)i, FIRST + (int)i);
-        posix_spawn_file_actions_addclose(fa, ASIDE + (int)i);
     }
+    posix_spawn_file_actions_addclosefrom_np(fa, FIRST + (int)spec->n_fds);
 }
 
 /* Where its words go: a pipe with a writer behind it, or the file itself. */

@@ -168,6 +168,7 @@ static int writer_spawn(struct feed *f)
     posix_spawn_file_actions_adddup2(&fa, f->read_fd, 0);
     posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&fa, 2, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addclosefrom_np(&fa, 3);
     posix_spawn_file_actions_addchdir_np(&fa, "/");
     rc = posix_spawn(&pid, how.program, &fa, &at, argv, nothing);
     posix_spawn_file_actions_destroy(&fa);

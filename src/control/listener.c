@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -65,7 +66,10 @@ int listener_open(struct ctx *ctx, struct listener *l)
     if (n == 0)
         return ctx_err(ctx, ERR_INVALID, "\"%s\" is no address to listen on",
                        l->path ? l->path : l->address);
-    fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Several processes accept on it, and nginx leaves the mode of what it
+     * inherits: whoever comes second would hang in accept(). */
+    fd =
+        socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return open_error(ctx, l);
     if (l->path)
@@ -115,5 +119,7 @@ void listener_take(struct listener *l, pid_t pid, int fd)
                  "pid", log_int(pid));
     if (pidfd >= 0)
         close(pidfd);
+    if (copy >= 0) /* of the open file: for all who have it */
+        fcntl(copy, F_SETFL, O_NONBLOCK);
     l->fd = copy;
 }

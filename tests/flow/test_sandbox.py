@@ -197,6 +197,24 @@ def neighbour(harm):
         (before['pid'], before['restarts'])
 
 
+# ---- what it has from the start ----
+
+def test_it_inherits_no_descriptor(harm):
+    """Its standard three, and the connections that it has accepted itself."""
+    answer = harm.evil('''
+def own(n):
+    try:
+        with socket.socket(fileno=os.dup(n)) as s:
+            return s.getsockname()[1] == int(os.environ["PORT"])
+    except (OSError, IndexError):
+        return False
+out = [os.readlink(f"/proc/self/fd/{n}") for n in map(int, os.listdir(
+       "/proc/self/fd")) if n > 2 and os.path.exists(f"/proc/self/fd/{n}")
+       and not own(n)]
+''')
+    assert answer == {'out': []}
+
+
 # ---- what is not there, and what is refused ----
 
 NOT_THERE = r'FileNotFoundError \[Errno 2\]'

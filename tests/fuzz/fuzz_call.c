@@ -10,6 +10,7 @@
 #include "net/http_int.h"
 #include "rpc/rpc.h"
 #include "service/platform/platform.h"
+#include "service/system/system.h"
 #include "service/taskqueue/taskqueue.h"
 #include "service/user/users.h"
 #include "storage/storage.h"
@@ -57,6 +58,9 @@ static void start_once(void)
                                .domain = env.domain,
                            },
                            &env.taskqueue) == 0);
+    /* An app that listens nowhere: no background requests. */
+    require(system_open(&ctx, &(struct system_options){.domain = env.domain},
+                        &env.system) == 0);
     require(rpc_start(&ctx, &ro, &rpc) == 0);
     server.o.unix_path = "";
     server.loops = &loop;
