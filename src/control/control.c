@@ -250,13 +250,6 @@ static void read_state(struct ctx *ctx, struct control *ctl)
     ctl->claimed = ARENA_ARRAY(&ctl->arena, bool, ctl->found.n + 1);
 }
 
-static bool was_running(const struct control *ctl, const char *name)
-{
-    const struct state_record *r = state_find(&ctl->found, name);
-
-    return r && r->start_time && proc_start_time(r->pid) == r->start_time;
-}
-
 static void name_listeners(struct control *ctl)
 {
     static const char *const sockets[HAPROXY_LISTENERS] = {
@@ -291,9 +284,9 @@ static void start_parts(struct control *ctl)
         process_start(ctl->rabbitmq);
     process_start(ctl->server);
     /* Their files come with the model; who runs already is watched now. */
-    if (was_running(ctl, "haproxy"))
+    if (state_running(&ctl->found, "haproxy"))
         process_start(ctl->haproxy);
-    if (was_running(ctl, "nginx"))
+    if (state_running(&ctl->found, "nginx"))
         process_start(ctl->nginx);
     load_start(ctl);
 }

@@ -197,14 +197,10 @@ static bool port_given(const struct control *ctl, int port)
     return false;
 }
 
-/* The port it had under the controller before us, else a free one. */
-static int port_choose(struct ctx *ctx, struct control *ctl, const char *name)
+static int port_choose(struct ctx *ctx, const struct control *ctl)
 {
     const struct settings *s = &ctl->settings;
-    const struct state_record *r = state_find(&ctl->found, name);
 
-    if (r && r->port)
-        return r->port;
     for (int port = (int)s->instance_port_first; port <= s->instance_port_last;
          port++)
         if (!port_given(ctl, port) && port_free(port))
@@ -212,6 +208,40 @@ static int port_choose(struct ctx *ctx, struct control *ctl, const char *name)
     return ctx_err(ctx, ERR_EXHAUSTED,
                    "no port between %d and %d is free for another instance",
                    (int)s->instance_port_first, (int)s->instance_port_last);
+}
+
+/* The port it had under the controller before us, else a free one. */
+static int port_first(struct ctx *ctx, const struct control *ctl,
+                      const char *name)
+{
+    const struct state_record *r = state_find(&ctl->found, name);
+
+    return r && r->port ? r->port : port_choose(ctx, ctl);
+}
+
+static bool awaits_adoption(const struct process *p)
+{
+    const struct state *found = &p->ctl->found;
+    const struct state_record *r = state_find(found, p->name);
+
+    return r && !p->ctl->claimed[r - found->records] &&
+           state_running(found, p->name);
+}
+
+/* Between two runs anybody may have come to stand on the port of the first. */
+static int port_renew(struct ctx *ctx, struct process *p)
+{
+    int port;
+
+    if (awaits_adoption(p) || port_free(p->port))
+        return 0;
+    port = port_choose(ctx, p->ctl);
+    if (port < 0)
+        return port;
+    log_info(ctx, "instance.moved", "name", p->name, "from", log_int(p->port),
+             "to", log_int(port));
+    p->port = port;
+    return 0;
 }
 
 /* ---- the row of the process table ---- */
@@ -226,8 +256,10 @@ static int instance_setup(struct ctx *ctx, struct process *p,
 {
     const struct instance *in = p->arg;
     const struct version *v = in->version;
-    int rc = confine_start(ctx, p->ctl, v, p->port, &s->argv);
+    int rc = port_renew(ctx, p);
 
+    if (rc == 0)
+        rc = confine_start(ctx, p->ctl, v, p->port, &s->argv);
     if (rc)
         return rc;
     s->env = instance_env(p->ctl, ctx->arena, v, in->index, p->port);
@@ -444,7 +476,7 @@ static int instance_add(struct ctx *ctx, struct control *ctl, struct version *v,
 {
     const char *name =
         arena_printf(ctx->arena, "%s/%d", model_name(ctx->arena, v), index);
-    int port = port_choose(ctx, ctl, name);
+    int port = port_first(ctx, ctl, name);
     struct instance *in;
 
     if (port < 0)

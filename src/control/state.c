@@ -1,6 +1,8 @@
 /* state - the document of the children. */
 #include "control/state.h"
 
+#include "control/proc.h"
+
 #include <jansson.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -80,6 +82,13 @@ const struct state_record *state_find(const struct state *s, const char *name)
         if (strcmp(s->records[i].name, name) == 0)
             return &s->records[i];
     return NULL;
+}
+
+bool state_running(const struct state *s, const char *name)
+{
+    const struct state_record *r = state_find(s, name);
+
+    return r && r->start_time && proc_start_time(r->pid) == r->start_time;
 }
 
 static void digest_list(crypto_generichash_state *h, const char *const *list)

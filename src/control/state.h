@@ -38,6 +38,9 @@ void state_format(const struct state *s, struct buf *out);
 /* The record of that name, or NULL. */
 const struct state_record *state_find(const struct state *s, const char *name);
 
+/* Whether the process of that name's record runs yet. */
+bool state_running(const struct state *s, const char *name);
+
 /* The digest of NULL-terminated lists of words. */
 void state_digest(const char *const *argv, const char *const *env,
                   char out[STATE_DIGEST + 1]);

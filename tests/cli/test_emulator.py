@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from lib import paths
-from lib.process import Process, free_port
+from lib.ports import free_port
+from lib.process import Process
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import requests
 
 from lib import paths
 from lib.platform import share_builds
-from lib.process import Process, free_port
+from lib.ports import Block
+from lib.process import Process
 
 CONTROLLER = os.path.join(paths.BUILD, 'bin', 'appscale-controller')
 
@@ -52,12 +53,9 @@ class Machine:
     def __init__(self, root, cache, prefix=(), **settings):
         """`prefix`: words in front of the controller's command."""
         self.root, self.prefix = str(root), prefix
-        first = free_port()
-        self.settings = {'http_port': free_port(), 'https_port': free_port(),
-                         'api_port': free_port(),
-                         'instance_port_first': min(first, 65000),
-                         'instance_port_last': min(first, 65000) + 50,
-                         'start_seconds': 20, **settings}
+        self._ports = Block()
+        self.settings = {**self._ports.settings(), 'start_seconds': 20,
+                         **settings}
         # Python environments are made once for all tests.
         share_builds(self.root, cache)
         self.config = os.path.join(self.root, 'config.json')
@@ -90,6 +88,7 @@ class Machine:
         if self.down() != 0:
             self.up(APPSCALE_ERRINJ='').down()
         self.controller = None
+        self._ports.close()
 
     def output(self, lines=100):
         return self.controller.output(lines) if self.controller else ''

@@ -6,7 +6,7 @@ from flow.machine import Machine
 from flow.test_scaling import until
 from lib import tls
 from lib.acme import Pebble
-from lib.process import free_port
+from lib.ports import free_port
 
 MAPPINGS = '/v1/apps/demo/domainMappings'
 AUTOMATIC = {'sslManagementType': 'AUTOMATIC'}

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from lib import paths
-from lib.platform import Platform, port_is_free
+from lib import ports
+from lib.platform import Platform
 
 LEDGER = os.path.join(paths.ROOT, 'tests', 'flow', 'ledger')
 
@@ -167,7 +168,7 @@ def test_down_and_up_keep_data_users_and_deployments(platform, capsys):
     before = ledger(platform)
     assert platform.down().returncode == 0
     for name in ('http_port', 'api_port'):
-        assert port_is_free(platform.settings[name])
+        assert ports.is_free(platform.settings[name])
     assert list(platform._mine()) == []
     seconds = platform.up()
     with capsys.disabled():

@@ -1,9 +1,12 @@
 """What runs keeps running: every process is killed in turn."""
+import contextlib
 import os
 import re
 import select
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -47,6 +50,44 @@ def test_a_request_waits_while_the_only_instance_starts_again(running):
     answer = running.get()
     assert answer.status_code == 200
     assert answer.json()['life'] != old
+
+
+@contextlib.contextmanager
+def thief(port):
+    """Who listens there, and hangs up on everybody."""
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                s.accept()[0].close()
+
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(('127.0.0.1', port))
+        s.listen()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            s.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_an_instance_whose_port_was_taken_gets_another_one(machine):
+    machine.up().deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
+    assert machine.get().json()['text'] == 'one'
+    before = machine.process('demo/')
+    gone = os.pidfd_open(machine.app_pid('demo/'))
+    machine.controller.send(signal.SIGSTOP)
+    os.kill(before['pid'], signal.SIGKILL)
+    select.select([gone], [], [])
+    os.close(gone)
+    with thief(before['port']):
+        machine.controller.send(signal.SIGCONT)
+        assert machine.get().json()['text'] == 'one'
+    after = machine.process('demo/')
+    assert after['port'] != before['port']
+    assert after['restarts'] == 1
 
 
 def test_a_killed_controller_leaves_requests_going(machine):

@@ -17,7 +17,7 @@ import requests
 from flow.machine import Machine
 from flow.test_tasks import App, headers_of
 from lib import paths
-from lib.process import free_port
+from lib.ports import free_port
 
 QUEUES = '''
 queue:

@@ -7,7 +7,8 @@ import subprocess
 import urllib.request
 
 from lib import paths
-from lib.process import Process, free_port
+from lib.ports import free_port
+from lib.process import Process
 
 HERE = os.path.join(paths.ROOT, 'tests', 'acme')
 MODULE = 'github.com/letsencrypt/pebble/v2'

@@ -14,7 +14,8 @@ import tempfile
 import requests
 
 from lib import paths
-from lib.process import Process, free_port
+from lib.ports import free_port
+from lib.process import Process
 
 ELEMENT = 'element-6066-11e4-a52e-4f735466cecf'     # the standard's own key
 OPTIONS = [

@@ -16,7 +16,8 @@ import threading
 import requests
 
 from lib import paths
-from lib.process import Process, free_port
+from lib.ports import free_port
+from lib.process import Process
 
 NGINX_TEXT = os.path.join(paths.BUILD, 'tests', 'unit', 'nginx_text')
 NGINX = shutil.which('nginx', path=os.environ['PATH'] + ':/usr/sbin')

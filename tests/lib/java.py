@@ -31,7 +31,8 @@ import urllib.error
 import urllib.request
 
 from lib import paths, sdk
-from lib.process import Process, ProcessError, free_port
+from lib.ports import free_port
+from lib.process import Process, ProcessError
 
 JARS = os.path.join(paths.ROOT, '.deps', 'java')
 MAIN = 'com.google.apphosting.runtime.JavaRuntimeMainWithDefaults'

@@ -9,12 +9,12 @@ import json
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import time
 
 from lib import paths
-from lib.process import free_port, run
+from lib.ports import Block
+from lib.process import run
 
 def share_builds(root, cache):
     """Let the builds of a platform keep what they make in `cache`, a folder
@@ -30,12 +30,9 @@ def share_builds(root, cache):
 class Platform:
     def __init__(self, cache=None, **settings):
         self.root = tempfile.mkdtemp(prefix='appscale-platform.')
-        first = min(free_port(), 65000)
-        self.settings = {'http_port': free_port(), 'https_port': free_port(),
-                         'http_address': '127.0.0.1',
-                         'api_port': free_port(),
-                         'instance_port_first': first,
-                         'instance_port_last': first + 50, **settings}
+        self._ports = Block()
+        self.settings = {**self._ports.settings(),
+                         'http_address': '127.0.0.1', **settings}
         self.config = os.path.join(self.root, 'AppScalefile')
         with open(self.config, 'w') as f:
             for name, value in self.settings.items():
@@ -145,13 +142,4 @@ class Platform:
             except ProcessLookupError:
                 pass
         shutil.rmtree(self.root, ignore_errors=True)
-
-
-def port_is_free(port):
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind(('127.0.0.1', port))
-        except OSError:
-            return False
-    return True
+        self._ports.close()

@@ -8,7 +8,6 @@ import collections
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -31,13 +30,6 @@ SANITIZER_SPEAKS = re.compile(
 
 class ProcessError(AssertionError):
     """The program did not do what was awaited; carries its last lines."""
-
-
-def free_port():
-    """A TCP port on loopback that nobody listens on just now."""
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 class Process:

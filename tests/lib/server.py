@@ -15,7 +15,8 @@ import tempfile
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from lib import paths
-from lib.process import Process, free_port
+from lib.ports import free_port
+from lib.process import Process
 from lib.rpc import Client
 
 TICKET = 'the-ticket-of-the-platform'

@@ -10,7 +10,8 @@ import pytest
 
 from lib import paths, sdk
 from lib.emulator import Emulator, REFERENCE
-from lib.process import Process, free_port
+from lib.ports import free_port
+from lib.process import Process
 
 pytestmark = pytest.mark.skipif(
     REFERENCE, reason="Google's stub sends nothing by itself")

@@ -7,7 +7,7 @@ import subprocess
 
 from lib import paths, sdk
 from lib.emulator import Emulator
-from lib.process import free_port
+from lib.ports import free_port
 
 APP = os.path.join(paths.ROOT, 'tests', 'sdk', 'app')
 GO = os.path.join(paths.ROOT, 'tests', 'sdk', 'go')

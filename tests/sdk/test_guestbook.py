@@ -15,7 +15,8 @@ import pytest
 
 from lib import paths, sdk
 from lib.emulator import Emulator
-from lib.process import Process, free_port
+from lib.ports import free_port
+from lib.process import Process
 
 GUESTBOOK = os.path.join(paths.EXAMPLES, 'guestbook')
 

@@ -12,7 +12,7 @@ import pytest
 
 from lib import java, paths
 from lib.emulator import Emulator, REFERENCE
-from lib.process import free_port
+from lib.ports import free_port
 
 SOURCE = os.path.join(paths.ROOT, 'tests', 'sdk', 'java')
 APP = os.path.join(paths.ROOT, 'tests', 'sdk', 'app')

@@ -19,7 +19,8 @@ import pytest
 
 from lib import paths, task_history, task_load
 from lib.emulator import REFERENCE
-from lib.process import Process, ProcessError, free_port
+from lib.ports import free_port
+from lib.process import Process, ProcessError
 from lib.server import Server
 from lib.task_history import History, check
 
