@@ -13,6 +13,7 @@ import pytest
 
 from flow import apps
 from flow.machine import CONTROLLER, Machine
+from flow.test_scaling import until
 from lib import paths
 from lib.process import Process
 
@@ -84,10 +85,12 @@ def test_an_instance_whose_port_was_taken_gets_another_one(machine):
     os.close(gone)
     with thief(before['port']):
         machine.controller.send(signal.SIGCONT)
-        assert machine.get().json()['text'] == 'one'
-    after = machine.process('demo/')
-    assert after['port'] != before['port']
-    assert after['restarts'] == 1
+        until(lambda: machine.process('demo/')['restarts'] == 1 and
+              machine.process('demo/')['state'] == 'ready')
+        until(lambda: machine.get().status_code == 200)
+        for _ in range(5):
+            assert machine.get().json()['text'] == 'one'
+    assert machine.process('demo/')['port'] != before['port']
 
 
 def test_a_killed_controller_leaves_requests_going(machine):
