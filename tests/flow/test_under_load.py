@@ -1,14 +1,14 @@
 """A platform that is changed and hurt while requests come without a pause: what
 fails is counted, and only what a killed process had in its hands may."""
 import collections
+import http.client
+import json
 import os
-import re
 import signal
 import threading
 import time
 
 import pytest
-import requests
 
 from flow import apps
 from flow.test_scaling import until
@@ -18,15 +18,13 @@ CLIENTS = 8
 
 
 class Load:
-    """Clients that ask one after the other on connections they keep.  One that
-    finds its connection closed before it has asked opens another one, as every
-    client of HTTP must: nginx closes those that are idle when it is reloaded."""
+    """Clients that ask one after the other on connections they keep, as long as
+    the answers say that they may.  None asks again: what fails is counted."""
 
-    def __init__(self, machine, clients=CLIENTS, killing=False):
-        self.killing = killing
-        self.url = f'http://127.0.0.1:{machine.settings["http_port"]}/'
+    def __init__(self, machine, clients=CLIENTS):
+        self.port = machine.settings['http_port']
         self.failed, self.texts = [], collections.Counter()
-        self.sent = self.reopened = 0
+        self.sent = 0
         self.lock = threading.Lock()
         self.over = threading.Event()
         self.threads = [threading.Thread(target=self.run, args=(i,))
@@ -42,41 +40,35 @@ class Load:
         for t in self.threads:
             t.join()
 
-    def ask(self, session, method, number):
-        return session.request(
-            method, self.url + f'client{number}',
-            headers={'Host': 'demo.localhost'},
-            data=b'x' * 100 if method == 'POST' else None,
-            timeout=60 * paths.SLOWNESS)
-
-    def ask_again(self, session, method, number):
-        try:
-            return self.ask(session, method, number)
-        except requests.ConnectionError as e:
-            if self.killing or not re.search('RemoteDisconnected|reset', str(e)):
-                raise
-            self.reopened += 1
-            return self.ask(session, method, number)
+    def ask(self, connection, method, number):
+        """The text of the answer, or why there is none."""
+        connection.request(
+            method, f'/client{number}', headers={'Host': 'demo.localhost'},
+            body=b'x' * 100 if method == 'POST' else None)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            return None, f'{answer.status} {body[:80]}'
+        return json.loads(body)['text'], None
 
     def run(self, number):
-        session = requests.Session()
+        connection = http.client.HTTPConnection('127.0.0.1', self.port,
+                                                timeout=60 * paths.SLOWNESS)
         method = 'GET' if number % 2 else 'POST'
         while not self.over.is_set():
             began = time.monotonic()
             try:
-                answer = self.ask_again(session, method, number)
-                why = None if answer.status_code == 200 else \
-                    f'{answer.status_code} {answer.text[:80]}'
-                text = answer.json()['text'] if why is None else None
-            except requests.RequestException as e:
-                why, text = repr(e), None
-                session = requests.Session()
+                text, why = self.ask(connection, method, number)
+            except (OSError, http.client.HTTPException) as e:
+                text, why = None, repr(e)
+                connection.close()
             with self.lock:
                 self.sent += 1
                 if why:
                     self.failed.append((method, began, why))
                 else:
                     self.texts[text] += 1
+        connection.close()
 
     def goes_on(self, n=50):
         """Until so many more were answered."""
@@ -116,8 +108,7 @@ def give_traffic(m, **shares):
 
 def tell(what, load, lost):
     print(f'{what}: {load.sent} requests so far, {len(lost)} failed '
-          f'{[w for _, _, w in lost[:3]]}, {load.reopened} connections opened '
-          'again')
+          f'{[w for _, _, w in lost[:3]]}')
 
 
 def test_no_change_of_what_is_deployed_loses_a_request(up):
@@ -173,7 +164,7 @@ def test_instances_that_come_and_go_lose_no_request(up):
 
 
 def test_a_killed_process_costs_what_it_had_in_its_hands(up):
-    with Load(up, killing=True) as load:
+    with Load(up) as load:
         load.goes_on()
         for name in ('server', 'memcached', 'haproxy', 'demo/default/one',
                      'nginx', 'haproxy', 'nginx', 'demo/default/one'):
