@@ -289,23 +289,26 @@ static size_t collect(ngx_cycle_t *cycle, ngx_connection_t **list)
     return n;
 }
 
-static void hand_over(ngx_cycle_t *cycle, const ngx_str_t *path)
+/* NGX_ERROR: the successor takes nothing, and there is no use to wait on. */
+static ngx_int_t hand_over(ngx_cycle_t *cycle, const ngx_str_t *path)
 {
     const struct timeval limit = {.tv_sec = SEND_SECONDS};
     ngx_connection_t *list[BATCH];
     ngx_socket_t s = (ngx_socket_t)-1;
+    ngx_int_t rc = NGX_OK;
     size_t n;
 
-    while ((n = collect(cycle, list)) > 0) {
+    while (rc == NGX_OK && (n = collect(cycle, list)) > 0) {
         if (s == (ngx_socket_t)-1) {
             s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
             if (s == (ngx_socket_t)-1)
-                break;
+                return NGX_ERROR;
             setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
         }
         for (size_t i = 0; i < n; i++) /* closing does not, now */
             ngx_del_conn(list[i], 0);
-        if (send_fds(s, path, list, n) != NGX_OK)
+        rc = send_fds(s, path, list, n);
+        if (rc != NGX_OK)
             ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
                           "handover: %uz connections are closed", n);
         for (size_t i = 0; i < n; i++)
@@ -313,6 +316,7 @@ static void hand_over(ngx_cycle_t *cycle, const ngx_str_t *path)
     }
     if (s != (ngx_socket_t)-1)
         ngx_close_socket(s);
+    return rc;
 }
 
 /* What may not be handed over: nginx would have closed it by now. */
@@ -418,7 +422,8 @@ static ngx_int_t process_events(ngx_cycle_t *cycle, ngx_msec_t timer,
             retire(cycle);
     }
     if (own.retiring) {
-        hand_over(cycle, path);
+        if (hand_over(cycle, path) != NGX_OK)
+            conclude(cycle);
         close_idle(cycle);
     }
     return rc;
