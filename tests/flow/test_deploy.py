@@ -295,6 +295,7 @@ def test_a_crash_in_the_middle_leaves_what_ran(machine, point):
                                           **apps.PLAIN)
     assert machine.down() == 0
     machine.up(APPSCALE_ERRINJ=f'{point}=1')
+    assert machine.get().json()['text'] == 'one'    # it runs, not just will
     try:
         op = machine.begin('demo', 'two', apps.server('two'), **apps.PLAIN)
     except (ConnectionError, http.client.HTTPException):
