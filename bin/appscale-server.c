@@ -51,6 +51,7 @@ struct options {
     const char *rabbitmq;
     const char *rabbitmq_password;
     const char *port_file;
+    int listen_fd;
     int workers;
     int loops;
     bool emulator;
@@ -74,6 +75,8 @@ static const struct option_row {
     {"data", OPT_TEXT, O(data), "DIR", "where rocksdb keeps its files"},
     {"listen", OPT_TEXT, O(listen), "HOST:PORT",
      "for apps; port 0 takes a free one (default 127.0.0.1:6103)"},
+    {"listen-fd", OPT_NUMBER, O(listen_fd), "N",
+     "for apps; a descriptor that listens already"},
     {"unix", OPT_TEXT, O(unix_path), "PATH",
      "a second listener, for the controller"},
     {"memcached", OPT_TEXT, O(memcached), "ADDR",
@@ -444,6 +447,7 @@ static void listen_all(struct server *s)
 {
     struct http_server_options tcp = http_options(s), local = http_options(s);
 
+    tcp.listen_fd = s->o.listen_fd;
     split_address(s, s->o.listen, &tcp.host, &tcp.port);
     must(s, http_server_start(&s->ctx, &tcp, &s->http));
     if (!s->o.unix_path)

@@ -260,6 +260,8 @@ static void name_listeners(struct control *ctl)
     for (int i = 0; i < HAPROXY_LISTENERS; i++)
         ctl->haproxy_listen[i] = (struct listener){
             .path = control_path(ctl, &ctl->arena, sockets[i]), .fd = -1};
+    ctl->server_listen = (struct listener){
+        .address = "127.0.0.1", .port = (int)ctl->settings.api_port, .fd = -1};
     ctl->nginx_listen[NGINX_HTTP] =
         (struct listener){.address = ctl->settings.http_address,
                           .port = (int)ctl->settings.http_port,

@@ -51,6 +51,7 @@ struct control {
     struct process *server, *memcached, *haproxy, *nginx;
     struct process *rabbitmq; /* NULL without task_broker: rabbitmq */
     /* What they listen on: HAPROXY_EDGE, NGINX_HTTP and so on. */
+    struct listener server_listen; /* the SDKs' port */
     struct listener haproxy_listen[HAPROXY_LISTENERS];
     struct listener nginx_listen[NGINX_LISTENERS];
     struct state found; /* what the controller before us left... */

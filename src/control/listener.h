@@ -1,11 +1,11 @@
 /*
  * listener - a socket that outlives who accepts on it.
  *
- * The controller opens what nginx and haproxy listen on, keeps it open, and
- * hands it to each of them as a descriptor.  While one of them is being started
- * again, whoever connects waits in the kernel's queue instead of being refused.
- * A controller that finds them running takes a copy of theirs.  Thread rule:
- * the loop's.
+ * The controller opens what nginx, haproxy and the server listen on, keeps it
+ * open, and hands it to each of them as a descriptor.  While one of them is
+ * being started again, whoever connects waits in the kernel's queue instead of
+ * being refused. A controller that finds them running takes a copy of theirs.
+ * Thread rule: the loop's.
  */
 #ifndef CONTROL_LISTENER_H
 #define CONTROL_LISTENER_H

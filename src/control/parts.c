@@ -53,15 +53,18 @@ static int server_setup(struct ctx *ctx, struct process *p,
 {
     struct control *ctl = p->ctl;
     struct arena *a = ctx->arena;
+    const char *socket = control_path(ctl, a, "run/server.sock");
     const char *program;
     int rc = server_path(ctx, ctl, &program);
 
     if (rc)
         return rc;
+    s->listen = &ctl->server_listen;
+    s->n_listen = 1;
     s->argv =
         WORDS(a, program, "--storage", ctl->settings.storage, "--data",
-              control_path(ctl, a, "data"), "--listen",
-              arena_printf(a, "127.0.0.1:%d", (int)ctl->settings.api_port),
+              control_path(ctl, a, "data"), "--listen-fd",
+              arena_printf(a, "%d", LISTENER_FIRST_FD), "--unix", socket,
               "--memcached", control_path(ctl, a, "run/memcached.sock"),
               "--domain", ctl->settings.domain, "--platform-ticket-file",
               control_path(ctl, a, "run/platform.ticket"), "--edge",
@@ -71,7 +74,8 @@ static int server_setup(struct ctx *ctx, struct process *p,
               settings_rabbitmq(&ctl->settings) ? "--rabbitmq" : NULL,
               arena_printf(a, "127.0.0.1:%d", (int)ctl->settings.rabbitmq_port),
               "--rabbitmq-password-file", rabbitmq_password_path(ctl, a));
-    s->probe_port = (int)ctl->settings.api_port;
+    /* The port takes connections before anybody is there. */
+    s->probe_unix = socket;
     return 0;
 }
 

@@ -125,14 +125,15 @@ struct http_exchange {
 typedef void http_request_fn(struct http_exchange *x, void *arg);
 
 struct http_server_options {
-    const char *host;        /* "127.0.0.1"; NULL with unix_path */
-    int port;                /* 0: a free one, see http_server_port() */
-    const char *unix_path;   /* a socket instead, mode 0600 */
-    int loops;               /* threads; 0: one per processor, at most 4 */
-    size_t body_max;         /* bytes; more is answered 413 */
-    size_t header_max;       /* bytes of request line and headers; 431 */
-    int conns_max;           /* open connections; the idlest is closed */
-    int64_t idle_timeout;    /* microseconds between requests */
+    const char *host;      /* "127.0.0.1"; NULL with unix_path */
+    int port;              /* 0: a free one, see http_server_port() */
+    const char *unix_path; /* a socket instead, mode 0600 */
+    int listen_fd;         /* > 0: this one, which listens already; ours now */
+    int loops;             /* threads; 0: one per processor, at most 4 */
+    size_t body_max;       /* bytes; more is answered 413 */
+    size_t header_max;     /* bytes of request line and headers; 431 */
+    int conns_max;         /* open connections; the idlest is closed */
+    int64_t idle_timeout;  /* microseconds between requests */
     int64_t request_timeout; /* microseconds for a whole request to arrive */
     http_request_fn *on_request;
     void *arg;

@@ -79,6 +79,24 @@ static int bound_port(int fd)
                      : ((struct sockaddr_in *)&sa)->sin_port);
 }
 
+/* A socket that outlives this process is somebody else's copy, too. */
+static int listen_inherited(struct ctx *ctx, struct http_server *s)
+{
+    const int on = 1, fd = s->o.listen_fd;
+    int accepts = 0;
+    socklen_t n = sizeof(accepts);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &n) < 0 || !accepts)
+        return ctx_err(ctx, ERR_INVALID,
+                       "descriptor %d is no socket that listens", fd);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    s->fd = fd;
+    s->port = bound_port(fd);
+    return 0;
+}
+
 static int listen_tcp(struct ctx *ctx, struct http_server *s)
 {
     struct addrinfo *ai;
@@ -331,7 +349,10 @@ int http_server_start(struct ctx *ctx, const struct http_server_options *o,
     signal(SIGPIPE, SIG_IGN);
     set_limits(s);
     reserve_file(s);
-    rc = o->unix_path ? listen_unix(ctx, s) : listen_tcp(ctx, s);
+    if (o->listen_fd > 0)
+        rc = listen_inherited(ctx, s);
+    else
+        rc = o->unix_path ? listen_unix(ctx, s) : listen_tcp(ctx, s);
     if (rc == 0)
         rc = start_loops(ctx, s);
     if (rc < 0) {

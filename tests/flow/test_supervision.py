@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from flow import apps
+from flow import apps, sdkapp
 from flow.machine import CONTROLLER, Machine
 from flow.test_scaling import until
 from lib import paths
@@ -51,6 +51,24 @@ def test_a_request_waits_while_the_only_instance_starts_again(running):
     answer = running.get()
     assert answer.status_code == 200
     assert answer.json()['life'] != old
+
+
+def test_calls_of_the_sdk_wait_while_the_server_starts_again(machine):
+    """The application sees a late answer, and no refused connection."""
+    machine.up()
+    sdkapp.deploy(machine, 'demo', 'one')
+    put = ('__import__("google.appengine.api.memcache").appengine.api'
+           '.memcache.set("k", "v")')
+    assert sdkapp.value(machine, put) is True
+    for _ in range(5):
+        machine.ready()
+        pid = machine.process('server')['pid']
+        gone = os.pidfd_open(pid)
+        os.kill(pid, signal.SIGKILL)
+        select.select([gone], [], [])
+        os.close(gone)
+        assert sdkapp.value(machine, put) is True
+        assert machine.process('server')['pid'] != pid
 
 
 @contextlib.contextmanager
