@@ -12,6 +12,7 @@
 #include "base/exit.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/procfs.h"
 #include "control/control_int.h"
 #include "control/listener.h"
 #include "control/proc.h"
@@ -24,6 +25,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -269,6 +271,17 @@ static void process_started(struct process *p)
     timer_set(p, on_probe_due, 0);
 }
 
+/* The wall clock at so many clock ticks after boot. */
+static int64_t wall_of(uint64_t ticks)
+{
+    struct timespec up;
+
+    clock_gettime(CLOCK_BOOTTIME, &up);
+    return clock_wall() -
+           (int64_t)(((double)up.tv_sec - procfs_seconds(ticks)) * CLOCK_SEC) -
+           up.tv_nsec / 1000;
+}
+
 /*
  * The child of the controller before us, when it was started the same way.
  * One that was not is ended first: the port or the socket is the same.
@@ -289,7 +302,7 @@ static bool process_adopt(struct ctx *ctx, struct process *p,
         return false;
     }
     p->adopted = true;
-    p->since = clock_wall();
+    p->since = wall_of(r->start_time);
     if (strcmp(r->digest, p->digest) != 0) {
         log_info(ctx, "process.replace", "name", p->name, "why",
                  "it was started with another configuration");

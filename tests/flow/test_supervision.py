@@ -1,5 +1,6 @@
 """What runs keeps running: every process is killed in turn."""
 import contextlib
+import datetime
 import os
 import re
 import select
@@ -115,12 +116,23 @@ def test_a_killed_controller_leaves_requests_going(machine):
     machine.up().deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
     before = machine.pids()
     life = machine.get().json()['life']
+    began = started(machine)
     machine.controller.kill9()
     assert machine.get().json()['life'] == life
     machine.up()
     assert machine.pids() == before
     assert machine.get().json()['life'] == life
     assert all(p['restarts'] == 0 for p in machine.status()['processes'])
+    # The kernel knows it to a hundredth.
+    assert abs((started(machine) - began).total_seconds()) < 0.05
+
+
+def started(machine):
+    """When its first instance was, as the Admin API tells."""
+    found = machine.api('GET', '/v1/apps/demo/services/default/versions/one'
+                               '/instances')[1]['instances']
+    return datetime.datetime.fromisoformat(
+        found[0]['startTime'].replace('Z', '+00:00'))
 
 
 def test_what_dies_with_the_controller_is_started_by_the_next(machine):
