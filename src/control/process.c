@@ -199,6 +199,7 @@ static void process_is_ready(struct process *p)
 {
     p->state = PROCESS_READY;
     p->why[0] = '\0';
+    throttle_works(&p->throttle, clock_mono());
     log_info(NULL, "process.ready", "name", p->name, "pid",
              log_int(p->child.pid), "ms",
              log_int((clock_mono() - p->started) / CLOCK_MS));

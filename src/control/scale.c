@@ -453,10 +453,10 @@ bool scale_wake(struct control *ctl, struct version *v)
 
         if (v->instances[i]->leaving)
             continue;
-        if (throttle_failing(&p->throttle, clock_mono()))
-            hopeless = true;
-        else
+        if (throttle_promising(&p->throttle, clock_mono()))
             coming = true;
+        else
+            hopeless = true;
     }
     ctx_init(&ctx, &a);
     if (!coming && !hopeless) {

@@ -72,6 +72,18 @@ def test_calls_of_the_sdk_wait_while_the_server_starts_again(machine):
         assert machine.process('server')['pid'] != pid
 
 
+def test_requests_that_kill_the_instance_stop_nobody_else(machine):
+    """What works until it is killed is no crash loop: it is waited for."""
+    machine.up().deploy('demo', 'one', {'server.py': apps.SERVER.replace(
+        'self.send_response(200)',
+        'self.path == "/poison" and os._exit(1); self.send_response(200)')},
+                        **apps.PLAIN)
+    for _ in range(6):
+        assert machine.post('/poison').status_code == 502
+        assert machine.get().status_code == 200
+    assert machine.process('demo/')['restarts'] >= 6
+
+
 @contextlib.contextmanager
 def thief(port):
     """Who listens there, and hangs up on everybody."""

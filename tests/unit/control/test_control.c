@@ -48,6 +48,49 @@ static void ends_in_a_row_wait_twice_as_long_up_to_30_s(void **state)
     }
 }
 
+static void what_worked_is_away_no_longer_than_it_was_there(void **state)
+{
+    struct throttle t = {0};
+    int64_t now = CLOCK_SEC;
+
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        throttle_start(&t, now);
+        throttle_works(&t, now + CLOCK_SEC);
+        now += 3 * CLOCK_SEC;
+        assert_true(throttle_end(&t, now) <= 2 * CLOCK_SEC);
+        assert_true(throttle_promising(&t, now));
+        now = t.again;
+    }
+    assert_true(throttle_failing(&t, now));
+    /* It begins, and has not shown yet that it works. */
+    throttle_start(&t, now);
+    assert_true(throttle_promising(&t, now));
+    throttle_end(&t, now + CLOCK_MS);
+    assert_false(throttle_promising(&t, now + CLOCK_MS));
+    /* Its last run was long, and so is its absence. */
+    throttle_start(&t, now);
+    throttle_works(&t, now);
+    now += 29 * CLOCK_SEC;
+    assert_int_equal(throttle_end(&t, now), 29 * CLOCK_SEC);
+    assert_false(throttle_promising(&t, now));
+    assert_true(throttle_promising(&t, now + 24 * CLOCK_SEC));
+}
+
+static void what_never_worked_is_not_waited_for(void **state)
+{
+    struct throttle t = {0};
+    int64_t now = CLOCK_SEC;
+
+    (void)state;
+    for (int i = 0; i < THROTTLE_FAILING; i++) {
+        assert_true(throttle_promising(&t, now));
+        throttle_start(&t, now);
+        throttle_end(&t, now);
+    }
+    assert_false(throttle_promising(&t, now));
+}
+
 static void a_long_run_clears_the_slate(void **state)
 {
     struct throttle t = {.ends = 9, .started = CLOCK_SEC};
@@ -372,6 +415,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(ends_in_a_row_wait_twice_as_long_up_to_30_s),
+        TEST(what_worked_is_away_no_longer_than_it_was_there),
+        TEST(what_never_worked_is_not_waited_for),
         TEST(a_long_run_clears_the_slate),
         TEST(a_state_reads_back_as_it_was_written),
         TEST(a_damaged_state_is_told_and_never_believed),
