@@ -30,10 +30,13 @@ int64_t throttle_end(struct throttle *t, int64_t now)
     t->ends++;
     wait = t->ends == 1 ? 0 : doubled(t->ends);
     t->had_worked = t->worked != 0;
-    if (t->had_worked && wait > there)
-        wait = there > THROTTLE_FIRST ? there : THROTTLE_FIRST;
-    t->again = now + wait;
-    return wait;
+    if (!t->had_worked || wait == 0)
+        return wait;
+    if (there < THROTTLE_FIRST)
+        return THROTTLE_FIRST;
+    if (wait > THROTTLE_WORKED)
+        wait = THROTTLE_WORKED;
+    return wait < there ? wait : there;
 }
 
 bool throttle_failing(const struct throttle *t, int64_t now)
@@ -43,6 +46,5 @@ bool throttle_failing(const struct throttle *t, int64_t now)
 
 bool throttle_promising(const struct throttle *t, int64_t now)
 {
-    return !throttle_failing(t, now) ||
-           (t->had_worked && t->again <= now + THROTTLE_SOON);
+    return !throttle_failing(t, now) || t->had_worked;
 }

@@ -3,8 +3,9 @@
  *
  * The first end is answered at once.  One that comes soon after a start waits:
  * 0.1 s, doubling to 30 s.  What worked is not away for longer than it was
- * there: a request that kills an instance now and then is no crash loop.  A run
- * of THROTTLE_STABLE clears the slate.  Pure: times go in and come out.
+ * there, nor than 2 s: a request that kills an instance now and then is no
+ * crash loop.  A run of THROTTLE_STABLE clears the slate.  Pure: times go in
+ * and come out.
  */
 #ifndef CONTROL_THROTTLE_H
 #define CONTROL_THROTTLE_H
@@ -17,14 +18,13 @@ enum {
     THROTTLE_FIRST = 100 * 1000,
     THROTTLE_MOST = 30 * 1000 * 1000,
     THROTTLE_STABLE = 60 * 1000 * 1000,
-    THROTTLE_SOON = 5 * 1000 * 1000,
+    THROTTLE_WORKED = 2 * 1000 * 1000,
     THROTTLE_FAILING = 3, /* ends in a row that make it "failing" */
 };
 
 struct throttle {
     int64_t started; /* clock_mono() of the last start; 0: never */
     int64_t worked;  /* when it was found to, since that start; 0: not yet */
-    int64_t again;   /* when the next start is due after the last end */
     int ends;        /* in a row, each soon after its start */
     bool had_worked; /* before the last end */
 };
@@ -42,7 +42,7 @@ int64_t throttle_end(struct throttle *t, int64_t now);
 bool throttle_failing(const struct throttle *t, int64_t now);
 
 /* Whether a request may wait for it: it does not fail, or it worked before its
- * last end and is to start within THROTTLE_SOON. */
+ * last end. */
 bool throttle_promising(const struct throttle *t, int64_t now);
 
 #endif
