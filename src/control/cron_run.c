@@ -151,6 +151,22 @@ static const struct version *serving(const struct service *s)
     return s ? model_serving(s) : NULL;
 }
 
+/* Without a target dispatch.yaml has its say. */
+static const struct version *dispatched(const struct cron_job *job,
+                                        const struct app *app)
+{
+    const char *url = job->file->url;
+    struct arena a = ARENA_INIT;
+    char *host =
+        arena_strdup(&a, routing_url(job->ctl, &a, app) + strlen("http://"));
+    const struct version *v;
+
+    host[strcspn(host, ":")] = '\0';
+    v = serving(model_dispatched(app, host, BYTES(url, strcspn(url, "?#"))));
+    arena_release(&a);
+    return v;
+}
+
 /* A name alone is a service, else a version of the default service; what is
  * not there at all is answered by the default service, as any other request. */
 static const struct version *target(const struct cron_job *job)
@@ -160,8 +176,10 @@ static const struct version *target(const struct cron_job *job)
     const struct service *deflt = model_service(app, "default");
     const struct service *s =
         *f->service ? model_service(app, f->service) : deflt;
-    const struct version *v = NULL;
+    const struct version *v = *f->target ? NULL : dispatched(job, app);
 
+    if (v)
+        return v;
     if (*f->version)
         v = model_version(s, f->version);
     else if (!s)

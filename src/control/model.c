@@ -4,6 +4,8 @@
 #include "config/regex.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 /* ---- ids ---- */
 
@@ -487,6 +489,42 @@ bool model_dispatch(const struct app *a, size_t i, struct dispatch_rule *out)
                                   .service =
                                       text_member(rule, "service", "default")};
     return rule != NULL;
+}
+
+/* "*.x" as a host ends like that. */
+static bool host_fits(const char *want, const char *host)
+{
+    size_t n = strlen(want + (*want == '*')), have = strlen(host);
+
+    if (*want != '*')
+        return strcasecmp(want, host) == 0;
+    return have >= n && strcasecmp(want + 1, host + have - n) == 0;
+}
+
+/* "/x*" as a path begins like that. */
+static bool path_fits(const char *want, struct bytes path)
+{
+    size_t n = strlen(want);
+    bool any_tail = n > 0 && want[n - 1] == '*';
+
+    n -= any_tail;
+    return any_tail ? path.n >= n && memcmp(path.p, want, n) == 0
+                    : bytes_eq(path, bytes_str(want));
+}
+
+struct service *model_dispatched(const struct app *a, const char *host,
+                                 struct bytes path)
+{
+    struct service *found = NULL;
+    struct dispatch_rule rule;
+
+    if (path_fits("/_ah/*", path) && !path_fits("/_ah/queue/deferred*", path) &&
+        !path_fits("/_ah/api*", path))
+        return NULL;
+    for (size_t i = 0; !found && model_dispatch(a, i, &rule); i++)
+        if (host_fits(rule.host, host) && path_fits(rule.path, path))
+            found = model_service(a, rule.service);
+    return found;
 }
 
 const char *model_name(struct arena *a, const struct version *v)

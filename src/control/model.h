@@ -214,6 +214,14 @@ enum shard_by model_shard_by(const struct service *s);
  */
 bool model_dispatch(const struct app *a, size_t i, struct dispatch_rule *out);
 
+/*
+ * Whom the rules send a request of the platform's own to, by its host (no port)
+ * and path (no query); NULL: no service that is there.  What /_ah/ has of the
+ * platform is in no rule's reach.
+ */
+struct service *model_dispatched(const struct app *a, const char *host,
+                                 struct bytes path);
+
 /* "P/S/V/DEPLOYMENT", in the arena. */
 const char *model_name(struct arena *a, const struct version *v);
 

@@ -407,6 +407,22 @@ def test_targets_name_services_and_versions(cron):
         'worker-dot-demo.')
 
 
+def test_jobs_without_a_target_follow_the_dispatch_rules(cron):
+    cron.deploy('two', service='worker')
+    m = cron.machine
+    m.finish(m.api('PATCH', '/v1/apps/demo?updateMask=dispatchRules',
+                   {'dispatchRules': [{'domain': '*', 'path': '/far/*',
+                                       'service': 'worker'}]})[1])
+    cron.jobs('cron:\n'
+              '- {url: /near, schedule: every 24 hours}\n'
+              '- {url: /far/a?b=c, schedule: every 24 hours}\n'
+              '- {url: /far/b, schedule: every 24 hours, target: default}\n')
+    for number in range(1, 4):
+        cron.ended(cron.run(number), number)
+    assert {r['path']: r['text'] for r in cron.runs()} == {
+        '/near': 'one', '/far/a?b=c': 'two', '/far/b': 'one'}
+
+
 def test_login_admin_lets_cron_in_and_login_required_does_not(cron):
     cron.deploy('two', handlers=[
         {'urlRegex': '/admin', 'login': 'LOGIN_ADMIN',

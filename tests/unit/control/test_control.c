@@ -400,6 +400,16 @@ static void tasks_without_a_target_follow_the_dispatch_rules(void **state)
         "    use_backend appscale-stopped " APP
         " { var(txn.host) -m end -- '.c' } { path -m beg -- '/' }\n");
 #undef APP
+    /* And so do the platform's own requests, which name none either. */
+    assert_ptr_equal(model_dispatched(a, "x", bytes_str("/work/1")), worker);
+    assert_ptr_equal(model_dispatched(a, "A-dot-b.c", bytes_str("/it's")),
+                     worker);
+    assert_ptr_equal(model_dispatched(a, "a-dot-b.c", bytes_str("/it's/")),
+                     asleep);
+    assert_ptr_equal(
+        model_dispatched(a, "x.c", bytes_str("/_ah/queue/deferred")), asleep);
+    assert_null(model_dispatched(a, "x.c", bytes_str("/_ah/start")));
+    assert_null(model_dispatched(a, "c", bytes_str("/wor")));
     model_version_remove(w);
     model_version_remove(z);
     model_version_free(w);
