@@ -36,10 +36,17 @@ static const struct args_option undeploy_options[] = {
 
 static const struct args_option logs_options[] = {
     {"service", "S", "only this service of the project", 0},
-    {"version", "V", "only this version of it", 0},
+    {"version", "V", "only this version", 0},
+    {"instance", "I", "only this instance, by its number", 0},
+    {"severity", "LEVEL", "only what is as severe: info, warning, error...", 0},
+    {"grep", "TEXT", "only what contains the text, in any case", 0},
+    {"since", "T", "only what is newer: 10m, 2h, 3d or 2026-11-26T08:00:00", 0},
+    {"until", "T", "only what is older", 0},
+    {"requests", NULL, "only the requests", 0},
+    {"no-requests", NULL, "all but the requests", 0},
     {"build", NULL, "what the last build of the service had to say", 0},
-    {"lines", "N", "how many of the newest lines (100)", 'n'},
-    {"follow", NULL, "go on with new lines as they come", 'f'},
+    {"lines", "N", "how many of the newest entries (100)", 'n'},
+    {"follow", NULL, "go on with new entries as they come", 'f'},
     {0},
 };
 
@@ -142,9 +149,16 @@ const struct cli_command cli_commands[] = {
     {
         .name = "logs",
         .operands = "[NAME]",
-        .sentence = "Show the log of a process, or of an application",
-        .help = "NAME is a project or a process, as `appscale status` lists "
-                "them; default:\ncontroller.",
+        .sentence = "Show what applications and processes say",
+        .help =
+            "NAME is a project - all its services and versions, and their "
+            "requests - or a\nprocess of the platform, as `appscale status` "
+            "lists them; default: all of these\nprocesses. Each entry has its "
+            "time (UTC), SERVICE.VERSION or the process, the\ninstance, how "
+            "severe it is, and the text. How severe a line of an "
+            "application\nis, it says itself: in JSON with `severity`, or by a "
+            "word such as WARNING.\n\nWith --follow, --json prints an entry a "
+            "line.",
         .options = logs_options,
         .run = cli_logs,
         .max_operands = 1,

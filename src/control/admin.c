@@ -22,7 +22,7 @@ static const struct admin_route *const route_tables[] = {
     admin_cron_routes,      admin_domain_routes,
     admin_index_routes,     admin_identity_routes,
     admin_queue_routes,     admin_platform_routes,
-    admin_datastore_routes, NULL};
+    admin_datastore_routes, admin_log_routes,      NULL};
 
 /* ---- answers ---- */
 

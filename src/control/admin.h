@@ -49,6 +49,7 @@ extern const struct admin_route admin_service_routes[];  /* admin_services.c */
 extern const struct admin_route admin_domain_routes[];   /* admin_domains.c */
 extern const struct admin_route admin_cron_routes[];     /* admin_cron.c */
 extern const struct admin_route admin_identity_routes[]; /* admin_identity.c */
+extern const struct admin_route admin_log_routes[];      /* admin_logs.c */
 extern const struct admin_route admin_platform_routes[]; /* admin_platform.c */
 extern const struct admin_route
     admin_datastore_routes[]; /* admin_datastore.c */
@@ -80,7 +81,11 @@ const char *admin_param(struct admin_call *c, const char *name,
 int admin_number(struct admin_call *c, const char *name, int64_t none,
                  int64_t min, int64_t max, int64_t *out);
 
-/* {"lines": [...]}: the end of a log. */
-json_t *admin_log_lines(struct admin_call *c, const char *path, int lines);
+/*
+ * {"lines": [...]}: the end of a log, without what stands before each line.
+ * With a tag, of a version's log the lines of that instance.
+ */
+json_t *admin_log_lines(struct admin_call *c, const char *path, const char *tag,
+                        int lines);
 
 #endif

@@ -5,7 +5,6 @@
 
 #include "base/files.h"
 #include "control/archive.h"
-#include "control/build_log.h"
 #include "control/deploy.h"
 #include "control/instance.h"
 #include "control/proc.h"
@@ -13,8 +12,6 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-
-enum { LOG_LINES = 100, LOG_LINES_MAX = 1000 };
 
 /* ---- finding ---- */
 
@@ -172,58 +169,6 @@ static int apps_patch(struct admin_call *c)
     return admin_reply_operation(c, rc, op);
 }
 
-/* Of the last build, whatever became of its version. */
-static int build_logs(struct admin_call *c, const struct app *a,
-                      const char *service, const char *version, int lines)
-{
-    int rc = model_check_id(&c->ctx, "service", service);
-    const char *path = NULL;
-
-    if (rc == 0 && version)
-        rc = model_check_id(&c->ctx, "version", version);
-    if (rc == 0)
-        path = build_log_last(c->ctl, c->ctx.arena, a->id, service, version);
-    if (rc == 0 && !path)
-        rc = ctx_err(&c->ctx, ERR_NOT_FOUND,
-                     "there is no log of a build of %s, service %s%s%s", a->id,
-                     service, version ? ", version " : "",
-                     version ? version : "");
-    if (rc == 0)
-        admin_reply(c, admin_log_lines(c, path, lines));
-    return rc;
-}
-
-/* The version named, else the one with the traffic of the service. */
-static int apps_logs(struct admin_call *c)
-{
-    const char *service = admin_param(c, "service", "default");
-    const char *version = admin_param(c, "version", NULL);
-    const struct service *s;
-    const struct version *v;
-    struct app *a;
-    int64_t lines;
-    int rc = admin_find_app(c, &a);
-
-    if (rc == 0)
-        rc = admin_number(c, "lines", LOG_LINES, 1, LOG_LINES_MAX, &lines);
-    if (rc)
-        return rc;
-    if (strcmp(admin_param(c, "build", ""), "true") == 0)
-        return build_logs(c, a, service, version, (int)lines);
-    s = model_service(a, service);
-    v = s ? version ? model_version(s, version) : model_serving(s) : NULL;
-    if (!v)
-        return ctx_err(&c->ctx, ERR_NOT_FOUND,
-                       "%s has no such service or "
-                       "version",
-                       a->id);
-    admin_reply(c,
-                admin_log_lines(
-                    c, instance_log(c->ctl, c->ctx.arena, a->id, s->id, v->id),
-                    (int)lines));
-    return 0;
-}
-
 static int operations_get(struct admin_call *c)
 {
     struct operation *op = operation_find(c->ctl, c->words[0], c->words[1]);
@@ -243,7 +188,6 @@ const struct admin_route admin_app_routes[] = {
     {"GET", A, apps_get},
     {"PATCH", A, apps_patch},
     {"DELETE", A, apps_delete},
-    {"GET", A "/logs", apps_logs},
     {"GET", A "/operations/*", operations_get},
     {.path = NULL},
 };

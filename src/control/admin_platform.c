@@ -1,10 +1,11 @@
 /*
  * admin_platform - the part of the API that is ours: status, shutdown, users,
- * uploads, logs of processes.
+ * uploads.
  */
 #include "control/admin.h"
 
 #include "base/files.h"
+#include "base/log_writer.h"
 #include "config/settings.h"
 #include "control/archive.h"
 #include "control/certs.h"
@@ -21,22 +22,25 @@
 #include <unistd.h>
 
 enum {
-    LOG_LINES = 100,
-    LOG_LINES_MAX = 1000,
-    ERROR_LINES = 5, /* of a process that does not run */
-    NAME_MAX_ = 255,
+    ERROR_LINES = 5,    /* of a process that does not run */
+    LINES_SHARED = 200, /* of several instances, to find those of one */
 };
 
-json_t *admin_log_lines(struct admin_call *c, const char *path, int lines)
+json_t *admin_log_lines(struct admin_call *c, const char *path, const char *tag,
+                        int lines)
 {
+    struct arena *a = c->ctx.arena;
+    int read = tag ? LINES_SHARED : lines;
     char *text =
-        arena_cstr(c->ctx.arena, files_tail(c->ctx.arena, path, lines));
+        arena_cstr(a, log_text(a, files_tail(a, path, read), tag));
     json_t *list = json_array();
     char *save = NULL;
 
     for (char *line = strtok_r(text, "\n", &save); line;
          line = strtok_r(NULL, "\n", &save))
         json_array_append_new(list, text_json(line));
+    while (json_array_size(list) > (size_t)lines)
+        json_array_remove(list, 0);
     return json_pack("{s:o}", "lines", list);
 }
 
@@ -50,7 +54,8 @@ static json_t *process_json(struct admin_call *c, const struct process *p)
     json_t *o, *lines = json_array();
 
     if (p->state != PROCESS_READY && *p->why) {
-        json_t *tail = admin_log_lines(c, p->log, ERROR_LINES);
+        const char *tag = p->arg ? instance_tag(c->ctx.arena, p->arg) : NULL;
+        json_t *tail = admin_log_lines(c, p->log, tag, ERROR_LINES);
 
         json_array_append_new(lines, text_json(p->why));
         json_array_extend(lines, json_object_get(tail, "lines"));
@@ -285,30 +290,10 @@ static int uploads_post(struct admin_call *c)
     return 0;
 }
 
-/* ---- logs ---- */
-
-static int platform_logs(struct admin_call *c)
-{
-    const char *name = admin_param(c, "name", "controller");
-    int64_t lines;
-    int rc = admin_number(c, "lines", LOG_LINES, 1, LOG_LINES_MAX, &lines);
-
-    if (rc == 0 && (strlen(name) > NAME_MAX_ || strstr(name, "..")))
-        rc = ctx_err(&c->ctx, ERR_INVALID, "\"%s\" names no process", name);
-    if (rc)
-        return rc;
-    name = control_log_path(c->ctl, c->ctx.arena, name);
-    if (access(name, R_OK) != 0)
-        return ctx_err(&c->ctx, ERR_NOT_FOUND, "there is no log %s", name);
-    admin_reply(c, admin_log_lines(c, name, (int)lines));
-    return 0;
-}
-
 const struct admin_route admin_platform_routes[] = {
     {"GET", "/v1/platform/status", platform_status},
     {"POST", "/v1/platform:shutdown", platform_shutdown},
     {"POST", "/v1/platform/users", users_create},
-    {"GET", "/v1/platform/logs", platform_logs},
     {"GET", "/v1/uploads/*", uploads_get},
     {"POST", "/v1/uploads/*", uploads_post},
     {.path = NULL},

@@ -1,0 +1,220 @@
+/* log_query - find the logs, ask each, merge. */
+#include "control/log_query.h"
+
+#include "base/buf.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- cursors: "SOURCE-INODE-OFFSET-TIME.SOURCE-...", in hex ---- */
+
+const char *log_cursor_format(struct arena *a, const struct log_place *places,
+                              size_t n)
+{
+    struct buf out = BUF_IN(a);
+
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&out, "%s%" PRIx32 "-%" PRIx64 "-%" PRIx64 "-%" PRIx64,
+                   i ? "." : "", places[i].source, places[i].inode,
+                   (uint64_t)places[i].offset, (uint64_t)places[i].time);
+    return n ? buf_cstr(&out) : "0";
+}
+
+/* One number up to `stop`, at most `max`. */
+static bool take_hex(const char **p, char stop, uint64_t max, uint64_t *out)
+{
+    char *end;
+
+    if (!strchr("0123456789abcdef", **p) || !**p)
+        return false;
+    errno = 0;
+    *out = strtoull(*p, &end, 16);
+    if (errno || *out > max || (*end != stop && !(stop == '.' && !*end)))
+        return false;
+    *p = *end ? end + 1 : end;
+    return true;
+}
+
+bool log_cursor_parse(struct arena *a, const char *text,
+                      struct log_place **places, size_t *n)
+{
+    *places = ARENA_ARRAY(a, struct log_place, LOG_QUERY_SOURCES);
+    *n = 0;
+    if (strcmp(text, "0") == 0)
+        return true;
+    while (*text) {
+        uint64_t source, inode, offset, time;
+
+        if (*n == LOG_QUERY_SOURCES ||
+            !take_hex(&text, '-', UINT32_MAX, &source) ||
+            !take_hex(&text, '-', UINT64_MAX, &inode) ||
+            !take_hex(&text, '-', INT64_MAX, &offset) ||
+            !take_hex(&text, '.', INT64_MAX, &time))
+            return false;
+        (*places)[(*n)++] = (struct log_place){
+            (uint32_t)source, inode, (int64_t)offset, (int64_t)time};
+    }
+    return *n > 0;
+}
+
+/* ---- which logs ---- */
+
+struct logs {
+    struct log_source *list;
+    size_t n;
+};
+
+static void add_log(struct arena *a, struct logs *logs, const char *folder,
+                    const char *file, struct bytes name, enum log_format format)
+{
+    if (logs->n < LOG_QUERY_SOURCES)
+        logs->list[logs->n++] = (struct log_source){
+            arena_printf(a, "%s/%s", folder, file), arena_dup(a, name), format};
+}
+
+/* "P.S.V.log" of the project, and of the service and version asked for. */
+static bool is_version_log(const struct log_filter *f, const char *file,
+                           struct bytes *name)
+{
+    size_t n = strlen(f->project), dots = 0, end = strlen(file) - 4;
+    const char *dot;
+
+    for (size_t i = 0; i < end; i++)
+        dots += file[i] == '.';
+    if (dots != 2 || strncmp(file, f->project, n) != 0 || file[n] != '.')
+        return false;
+    *name = BYTES(file + n + 1, end - n - 1);
+    dot = memchr(name->p, '.', name->n);
+    return (!f->service ||
+            bytes_eq_str(BYTES(name->p, (size_t)(dot - file) - n - 1),
+                         f->service)) &&
+           (!f->version ||
+            bytes_eq_str(BYTES(dot + 1, (size_t)(file + end - dot - 1)),
+                         f->version));
+}
+
+static bool is_part_log(const struct log_query *q, const char *file,
+                        struct bytes *name)
+{
+    *name = BYTES(file, strlen(file) - 4);
+    if (q->process)
+        return bytes_eq_str(*name, q->process);
+    return !memchr(name->p, '.', name->n) && !bytes_eq_str(*name, "access");
+}
+
+static void look_at(struct arena *a, const struct log_query *q,
+                    const char *file, struct logs *logs)
+{
+    size_t n = strlen(file);
+    struct bytes name;
+
+    if (n < 5 || strcmp(file + n - 4, ".log") != 0)
+        return;
+    if (q->filter.project && strcmp(file, "access.log") == 0)
+        add_log(a, logs, q->folder, file, bytes_str("access"),
+                LOG_FORMAT_REQUEST);
+    else if (q->filter.project && is_version_log(&q->filter, file, &name))
+        add_log(a, logs, q->folder, file, name, LOG_FORMAT_APP);
+    else if (!q->filter.project && is_part_log(q, file, &name))
+        add_log(a, logs, q->folder, file, name, LOG_FORMAT_PART);
+}
+
+static int by_name(const void *x, const void *y)
+{
+    const struct log_source *a = x, *b = y;
+
+    return bytes_cmp(a->name, b->name);
+}
+
+static int find_logs(struct ctx *ctx, const struct log_query *q,
+                     struct logs *logs)
+{
+    DIR *d = opendir(q->folder);
+    const struct dirent *e;
+
+    if (!d)
+        return ctx_err(ctx, ERR_IO, "%s: %s", q->folder, strerror(errno));
+    logs->list = ARENA_ARRAY(ctx->arena, struct log_source, LOG_QUERY_SOURCES);
+    logs->n = 0;
+    while ((e = readdir(d)))
+        look_at(ctx->arena, q, e->d_name, logs);
+    closedir(d);
+    if (logs->n)
+        qsort(logs->list, logs->n, sizeof(*logs->list), by_name);
+    return 0;
+}
+
+/* ---- one after the other ---- */
+
+/* By time; those of one moment as they were read. */
+static int by_time(const void *x, const void *y)
+{
+    const struct log_entry *const *a = x, *const *b = y;
+
+    if ((*a)->time != (*b)->time)
+        return (*a)->time < (*b)->time ? -1 : 1;
+    return *a < *b ? -1 : *a > *b;
+}
+
+static void merge(struct arena *a, const struct log_list *all, size_t most,
+                  struct log_answer *out)
+{
+    struct log_entry **order = ARENA_ARRAY(a, struct log_entry *, all->n + 1);
+    size_t skip = all->n > most ? all->n - most : 0;
+
+    for (size_t i = 0; i < all->n; i++)
+        order[i] = &all->p[i];
+    if (all->n)
+        qsort(order, all->n, sizeof(*order), by_time);
+    out->n = all->n - skip;
+    out->entries = ARENA_ARRAY(a, struct log_entry, out->n + 1);
+    for (size_t i = 0; i < out->n; i++)
+        out->entries[i] = *order[skip + i];
+}
+
+static struct log_place place_of(const struct log_source *s,
+                                 const struct log_place *list, size_t n)
+{
+    uint32_t id = log_source_id(s);
+
+    for (size_t i = 0; i < n; i++)
+        if (list[i].source == id)
+            return list[i];
+    return (struct log_place){.source = id};
+}
+
+int log_query_run(struct ctx *ctx, const struct log_query *q,
+                  struct log_answer *out)
+{
+    struct arena *a = ctx->arena;
+    struct log_place *before = NULL, *places;
+    struct log_list all = {0};
+    struct logs logs = {0};
+    size_t n_before = 0;
+    int rc = find_logs(ctx, q, &logs);
+
+    *out = (struct log_answer){0};
+    if (rc)
+        return rc;
+    if (q->cursor && !log_cursor_parse(a, q->cursor, &before, &n_before))
+        return ctx_err(ctx, ERR_INVALID, "the cursor is none of ours");
+    places = ARENA_ARRAY(a, struct log_place, logs.n + 1);
+    for (size_t i = 0; i < logs.n; i++) {
+        const struct log_source *s = &logs.list[i];
+
+        places[i] = place_of(s, before, n_before);
+        if (!q->cursor)
+            log_source_newest(a, s, &q->filter, (size_t)q->lines, &all,
+                              &places[i]);
+        else if (!log_source_after(a, s, &q->filter, &places[i], &all,
+                                   &out->more))
+            out->lost = true;
+        out->n_logs += s->format != LOG_FORMAT_REQUEST;
+    }
+    merge(a, &all, q->cursor ? all.n : (size_t)q->lines, out);
+    out->cursor = log_cursor_format(a, places, logs.n);
+    return 0;
+}

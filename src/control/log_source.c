@@ -1,0 +1,389 @@
+/* log_source - files, blocks, lines. */
+#include "control/log_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The files of a log that are there, the newest first. */
+struct family {
+    struct member {
+        int fd;
+        uint64_t inode;
+        int64_t size;
+    } *files;
+    size_t n;
+};
+
+uint32_t log_source_id(const struct log_source *s)
+{
+    return (uint32_t)bytes_hash(s->name);
+}
+
+/* ---- lists ---- */
+
+static struct bytes dup_of(struct arena *a, struct log_list *l, struct bytes b)
+{
+    l->bytes += b.n;
+    return b.n ? arena_dup(a, b) : BYTES_NONE;
+}
+
+void log_list_add(struct arena *a, struct log_list *l,
+                  const struct log_entry *e)
+{
+    struct log_entry *to;
+
+    if (l->n == l->cap) {
+        size_t more = l->cap ? l->cap * 2 : 64;
+
+        l->p = arena_grow(a, l->p, l->cap * sizeof(*e), more * sizeof(*e));
+        l->cap = more;
+    }
+    to = &l->p[l->n++];
+    *to = *e;
+    to->text = dup_of(a, l, e->text);
+    to->source = dup_of(a, l, e->source);
+    to->project = dup_of(a, l, e->project);
+    to->instance = dup_of(a, l, e->instance);
+    to->json = dup_of(a, l, e->json);
+    l->bytes += sizeof(*e);
+}
+
+/* ---- the filter ---- */
+
+static bool contains(struct bytes text, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (size_t i = 0; i + n <= text.n; i++)
+        if (bytes_ieq(BYTES((const char *)text.p + i, n), BYTES(word, n)))
+            return true;
+    return false;
+}
+
+/* "S.V" */
+static bool of_version(const struct log_filter *f, struct bytes source)
+{
+    const char *dot = memchr(source.p, '.', source.n);
+    size_t n = dot ? (size_t)(dot - (const char *)source.p) : source.n;
+
+    return (!f->service || bytes_eq_str(BYTES(source.p, n), f->service)) &&
+           (!f->version ||
+            (dot && bytes_eq_str(bytes_from(source, n + 1), f->version)));
+}
+
+static bool fits(const struct log_filter *f, const struct log_entry *e)
+{
+    if (e->request
+            ? f->requests == LOG_REQUESTS_NONE || f->instance ||
+                  (f->project && !bytes_eq_str(e->project, f->project)) ||
+                  !of_version(f, e->source)
+            : f->requests == LOG_REQUESTS_ONLY)
+        return false;
+    return e->severity >= f->least && (!f->since || e->time >= f->since) &&
+           (!f->until || e->time < f->until) &&
+           (!f->instance || bytes_eq_str(e->instance, f->instance)) &&
+           (!f->text || contains(e->json.n ? e->json : e->text, f->text));
+}
+
+/* ---- a block ---- */
+
+struct reading {
+    struct arena *arena;
+    const struct log_source *source;
+    const struct log_filter *filter;
+    struct arena lines; /* what parsing makes, until the next block */
+    struct log_thread thread;
+    char *block;
+    int64_t first, last; /* times of the lines read; 0: none had one */
+    int64_t newer_than;  /* 0: any */
+};
+
+static bool reading_start(struct reading *r, struct arena *a,
+                          const struct log_source *s,
+                          const struct log_filter *f)
+{
+    *r = (struct reading){.arena = a, .source = s, .filter = f};
+    r->block = malloc(LOG_SOURCE_BLOCK);
+    return r->block != NULL;
+}
+
+static void reading_end(struct reading *r)
+{
+    arena_release(&r->lines);
+    free(r->block);
+}
+
+static void take_line(struct reading *r, struct bytes line,
+                      struct log_list *out)
+{
+    struct log_entry e = {.source = r->source->name};
+
+    if (!log_entry_parse(&r->lines, r->source->format, &r->thread, line, &e))
+        return;
+    if (!r->first)
+        r->first = e.time;
+    if (!e.time)
+        e.time = r->last;
+    r->last = e.time;
+    if (fits(r->filter, &e) && (!r->newer_than || e.time > r->newer_than))
+        log_list_add(r->arena, out, &e);
+}
+
+/* The lines of a text; the last may lack its newline. */
+static void take_lines(struct reading *r, struct bytes text,
+                       struct log_list *out)
+{
+    arena_reset(&r->lines);
+    while (text.n) {
+        const char *end = memchr(text.p, '\n', text.n);
+        size_t n = end ? (size_t)(end - (const char *)text.p) : text.n;
+
+        take_line(r, BYTES(text.p, n), out);
+        text = bytes_from(text, end ? n + 1 : n);
+    }
+}
+
+static size_t read_block(const struct reading *r, int fd, int64_t from,
+                         int64_t to)
+{
+    size_t want = (size_t)(to - from), n = 0;
+    ssize_t got = 1;
+
+    while (n < want && got != 0) {
+        got = pread(fd, r->block + n, want - n, from + (int64_t)n);
+        if (got < 0 && errno != EINTR)
+            break;
+        n += got > 0 ? (size_t)got : 0;
+    }
+    return n;
+}
+
+/* ---- the files ---- */
+
+static bool family_has(const struct family *f, uint64_t inode)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (f->files[i].inode == inode)
+            return true;
+    return false;
+}
+
+/*
+ * The newest is opened first: what a rotation moves meanwhile shows twice, and
+ * is taken once.  At the end of the list one may be missing between two names.
+ */
+static void family_open(struct arena *a, const char *path, struct family *f)
+{
+    int missing = 0;
+
+    f->files = ARENA_ARRAY(a, struct member, LOG_SOURCE_FILES);
+    f->n = 0;
+    for (int i = 0; i < LOG_SOURCE_FILES && missing < 2; i++) {
+        int fd = open(i ? arena_printf(a, "%s.%d", path, i) : path,
+                      O_RDONLY | O_CLOEXEC);
+        struct stat st;
+
+        if (fd < 0) {
+            missing++;
+            continue;
+        }
+        if (fstat(fd, &st) != 0 || family_has(f, st.st_ino)) {
+            close(fd);
+            continue;
+        }
+        f->files[f->n++] = (struct member){fd, st.st_ino, st.st_size};
+    }
+}
+
+static void family_close(struct family *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        close(f->files[i].fd);
+}
+
+/* Where the last whole line of a file that is written to ends. */
+static int64_t whole_end(const struct reading *r, const struct member *m)
+{
+    int64_t end = m->size;
+
+    while (end > 0) {
+        int64_t from = end > LOG_SOURCE_BLOCK ? end - LOG_SOURCE_BLOCK : 0;
+        size_t n = read_block(r, m->fd, from, end);
+        const char *at = memrchr(r->block, '\n', n);
+
+        if (at)
+            return from + (at - r->block) + 1;
+        end = from;
+    }
+    return 0;
+}
+
+/* ---- backwards ---- */
+
+struct stack {
+    struct log_list list;
+    struct stack *next;
+};
+
+/* The block that ends at `end`: its list, and where it begins. */
+static struct stack *block_before(struct reading *r, const struct member *m,
+                                  int64_t *end)
+{
+    int64_t from = *end > LOG_SOURCE_BLOCK ? *end - LOG_SOURCE_BLOCK : 0;
+    struct stack *s = ARENA_NEW(r->arena, struct stack);
+    size_t n = read_block(r, m->fd, from, *end), skip = 0;
+    const char *at = from ? memchr(r->block, '\n', n) : NULL;
+
+    /* A line longer than a block is cut. */
+    if (at && at + 1 < r->block + n)
+        skip = (size_t)(at + 1 - r->block);
+    r->thread = (struct log_thread){0};
+    r->first = r->last = 0;
+    take_lines(r, BYTES(r->block + skip, n - skip), &s->list);
+    for (size_t i = 0; i < s->list.n && !s->list.p[i].time; i++)
+        s->list.p[i].time = r->first;
+    *end = from + (int64_t)skip;
+    return s;
+}
+
+static bool is_enough(const struct reading *r, size_t want, size_t n,
+                      size_t bytes)
+{
+    return n >= want || bytes > LOG_SOURCE_KEPT ||
+           (r->filter->since && r->first && r->first < r->filter->since);
+}
+
+void log_source_newest(struct arena *a, const struct log_source *s,
+                       const struct log_filter *f, size_t want,
+                       struct log_list *out, struct log_place *place)
+{
+    struct stack *top = NULL;
+    struct family files;
+    struct reading r;
+    size_t n = 0, bytes = 0;
+    bool enough = false;
+
+    *place = (struct log_place){.source = log_source_id(s)};
+    if (!reading_start(&r, a, s, f))
+        return;
+    family_open(a, s->path, &files);
+    for (size_t i = 0; i < files.n && !enough; i++) {
+        const struct member *m = &files.files[i];
+        int64_t end = i ? m->size : whole_end(&r, m);
+
+        if (i == 0)
+            *place = (struct log_place){place->source, m->inode, end, 0};
+        while (end > 0 && !enough) {
+            struct stack *block = block_before(&r, m, &end);
+
+            if (!place->time)
+                place->time = r.last;
+            block->next = top;
+            top = block;
+            n += block->list.n;
+            bytes += block->list.bytes;
+            enough = is_enough(&r, want, n, bytes);
+        }
+    }
+    for (; top; top = top->next)
+        for (size_t i = 0; i < top->list.n; i++, n--)
+            if (n <= want)
+                log_list_add(a, out, &top->list.p[i]);
+    family_close(&files);
+    reading_end(&r);
+}
+
+/* ---- forwards ---- */
+
+/* Lines of a block behind `*at`; whether it came to the file's end. */
+static bool block_after(struct reading *r, const struct member *m, bool written,
+                        int64_t *at, struct log_list *out)
+{
+    int64_t to = m->size - *at > LOG_SOURCE_BLOCK ? *at + LOG_SOURCE_BLOCK
+                                                  : m->size;
+    size_t n = read_block(r, m->fd, *at, to), whole = n;
+    const char *last = memrchr(r->block, '\n', n);
+
+    if (last && (to < m->size || written))
+        whole = (size_t)(last + 1 - r->block);
+    else if (!last && written && to == m->size)
+        whole = 0; /* it is being written */
+    take_lines(r, BYTES(r->block, whole), out);
+    *at += (int64_t)whole;
+    return n == 0 || *at >= m->size || whole == 0 || to == m->size;
+}
+
+/* The file was emptied in place, and its end is in the one before it. */
+static void read_emptied(struct reading *r, const struct family *files,
+                         struct log_place *place, struct log_list *out)
+{
+    int64_t at = 0;
+
+    r->newer_than = r->last = place->time;
+    while (files->n > 1 && !block_after(r, &files->files[1], false, &at, out))
+        ;
+    r->newer_than = 0;
+    place->offset = 0;
+}
+
+/* Which file the place is in; the oldest, and *lost, when none is. */
+static size_t file_of(const struct family *files, struct log_place *place,
+                      bool *lost)
+{
+    size_t i = 0;
+
+    while (i < files->n && files->files[i].inode != place->inode)
+        i++;
+    if (i < files->n)
+        return i;
+    *lost = place->inode != 0;
+    place->offset = 0;
+    return files->n - 1;
+}
+
+/* From the place in file `i` on, through the newer ones; whether to the end. */
+static bool read_on(struct reading *r, const struct family *files, size_t i,
+                    struct log_place *place, struct log_list *out)
+{
+    for (;;) {
+        bool ended;
+
+        place->inode = files->files[i].inode;
+        ended = block_after(r, &files->files[i], i == 0, &place->offset, out);
+        if (!ended || i == 0)
+            return ended;
+        place->offset = 0;
+        place->inode = files->files[--i].inode;
+        if (out->bytes > LOG_SOURCE_BLOCK)
+            return false;
+    }
+}
+
+bool log_source_after(struct arena *a, const struct log_source *s,
+                      const struct log_filter *f, struct log_place *place,
+                      struct log_list *out, bool *more)
+{
+    struct family files;
+    struct reading r;
+    bool lost = false;
+
+    if (!reading_start(&r, a, s, f))
+        return true;
+    family_open(a, s->path, &files);
+    r.last = place->time;
+    if (files.n) {
+        size_t i = file_of(&files, place, &lost);
+
+        if (files.files[i].size < place->offset)
+            read_emptied(&r, &files, place, out);
+        *more |= !read_on(&r, &files, i, place, out);
+        place->time = r.last;
+    }
+    family_close(&files);
+    reading_end(&r);
+    return !lost;
+}
