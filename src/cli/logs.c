@@ -56,8 +56,8 @@ static int find_source(struct cli *cli, struct api *api, struct source *out)
     if (name && is_project(status, name))
         *out = (struct source){.project = name};
     json_decref(status);
-    for (size_t i = 0; !out->project && i < sizeof(project_options) /
-                                                sizeof(project_options[0]);
+    for (size_t i = 0; !out->project &&
+                       i < sizeof(project_options) / sizeof(project_options[0]);
          i++)
         if (cli_switch(cli, project_options[i]))
             return cli_usage(cli,
@@ -200,14 +200,13 @@ static void print_entry(struct cli *cli, const struct source *from,
     const char *instance = api_text(e, "instance", NULL);
     const char *color = severity_color(cli, severity);
 
-    printf("%s%s%s %s ", cli_dim(cli), api_text(e, "time", "-"),
-           cli_plain(cli), api_text(e, "source", "-"));
+    printf("%s%s%s %s ", cli_dim(cli), api_text(e, "time", "-"), cli_plain(cli),
+           api_text(e, "source", "-"));
     if (from->project)
         printf("%s%s ", instance ? "i" : "-", instance ? instance : "");
-    printf("%s%s%s %s\n", color,
-           strcmp(severity, "DEFAULT") == 0 ? "-" : severity,
-           *color ? cli_plain(cli) : "",
-           printable(cli, api_text(e, "text", "")));
+    printf(
+        "%s%s%s %s\n", color, strcmp(severity, "DEFAULT") == 0 ? "-" : severity,
+        *color ? cli_plain(cli) : "", printable(cli, api_text(e, "text", "")));
 }
 
 static void print_answer(struct cli *cli, const struct source *from,

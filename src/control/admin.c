@@ -17,12 +17,17 @@ struct admin {
     struct http_exchange *first, **end; /* the inbox, chained by user */
 };
 
-static const struct admin_route *const route_tables[] = {
-    admin_app_routes,       admin_service_routes,
-    admin_cron_routes,      admin_domain_routes,
-    admin_index_routes,     admin_identity_routes,
-    admin_queue_routes,     admin_platform_routes,
-    admin_datastore_routes, admin_log_routes,      NULL};
+static const struct admin_route *const route_tables[] = {admin_app_routes,
+                                                         admin_service_routes,
+                                                         admin_cron_routes,
+                                                         admin_domain_routes,
+                                                         admin_index_routes,
+                                                         admin_identity_routes,
+                                                         admin_queue_routes,
+                                                         admin_platform_routes,
+                                                         admin_datastore_routes,
+                                                         admin_log_routes,
+                                                         NULL};
 
 /* ---- answers ---- */
 

@@ -136,7 +136,8 @@ static int read_query(struct admin_call *c, struct log_query *q)
 {
     struct log_filter *f = &q->filter;
     int64_t lines;
-    int rc = admin_number(c, "lines", LOG_LINES, 1, LOG_QUERY_LINES_MAX, &lines);
+    int rc =
+        admin_number(c, "lines", LOG_LINES, 1, LOG_QUERY_LINES_MAX, &lines);
 
     if (rc == 0)
         rc = time_param(c, "since", &f->since);
@@ -216,8 +217,8 @@ static int platform_logs(struct admin_call *c)
     int rc = read_query(c, &q);
 
     if (rc == 0 && q.process && strlen(q.process) > NAME_MAX_)
-        rc = ctx_err(&c->ctx, ERR_INVALID, "\"%s\" names no process",
-                     q.process);
+        rc =
+            ctx_err(&c->ctx, ERR_INVALID, "\"%s\" names no process", q.process);
     if (rc == 0)
         ask_later(c, &q);
     return rc;

@@ -31,8 +31,7 @@ json_t *admin_log_lines(struct admin_call *c, const char *path, const char *tag,
 {
     struct arena *a = c->ctx.arena;
     int read = tag ? LINES_SHARED : lines;
-    char *text =
-        arena_cstr(a, log_text(a, files_tail(a, path, read), tag));
+    char *text = arena_cstr(a, log_text(a, files_tail(a, path, read), tag));
     json_t *list = json_array();
     char *save = NULL;
 

@@ -17,24 +17,24 @@ enum {
 
 /* ---- severities ---- */
 
-static const char *const names[] = {"DEFAULT", "DEBUG",    "INFO",
-                                    "NOTICE",  "WARNING",  "ERROR",
-                                    "CRITICAL", "ALERT", "EMERGENCY"};
+static const char *const names[] = {"DEFAULT",  "DEBUG",   "INFO",
+                                    "NOTICE",   "WARNING", "ERROR",
+                                    "CRITICAL", "ALERT",   "EMERGENCY"};
 
 static const struct {
     const char *word;
     enum log_severity severity;
 } words[] = {
-    {"DEFAULT", LOG_SEVERITY_DEFAULT},   {"DEBUG", LOG_SEVERITY_DEBUG},
-    {"TRACE", LOG_SEVERITY_DEBUG},       {"FINE", LOG_SEVERITY_DEBUG},
-    {"FINER", LOG_SEVERITY_DEBUG},       {"FINEST", LOG_SEVERITY_DEBUG},
-    {"CONFIG", LOG_SEVERITY_DEBUG},      {"INFO", LOG_SEVERITY_INFO},
-    {"NOTICE", LOG_SEVERITY_NOTICE},     {"WARN", LOG_SEVERITY_WARNING},
-    {"WARNING", LOG_SEVERITY_WARNING},   {"ERROR", LOG_SEVERITY_ERROR},
-    {"ERR", LOG_SEVERITY_ERROR},         {"SEVERE", LOG_SEVERITY_ERROR},
-    {"CRIT", LOG_SEVERITY_CRITICAL},     {"CRITICAL", LOG_SEVERITY_CRITICAL},
-    {"FATAL", LOG_SEVERITY_CRITICAL},    {"PANIC", LOG_SEVERITY_CRITICAL},
-    {"ALERT", LOG_SEVERITY_ALERT},       {"EMERG", LOG_SEVERITY_EMERGENCY},
+    {"DEFAULT", LOG_SEVERITY_DEFAULT},     {"DEBUG", LOG_SEVERITY_DEBUG},
+    {"TRACE", LOG_SEVERITY_DEBUG},         {"FINE", LOG_SEVERITY_DEBUG},
+    {"FINER", LOG_SEVERITY_DEBUG},         {"FINEST", LOG_SEVERITY_DEBUG},
+    {"CONFIG", LOG_SEVERITY_DEBUG},        {"INFO", LOG_SEVERITY_INFO},
+    {"NOTICE", LOG_SEVERITY_NOTICE},       {"WARN", LOG_SEVERITY_WARNING},
+    {"WARNING", LOG_SEVERITY_WARNING},     {"ERROR", LOG_SEVERITY_ERROR},
+    {"ERR", LOG_SEVERITY_ERROR},           {"SEVERE", LOG_SEVERITY_ERROR},
+    {"CRIT", LOG_SEVERITY_CRITICAL},       {"CRITICAL", LOG_SEVERITY_CRITICAL},
+    {"FATAL", LOG_SEVERITY_CRITICAL},      {"PANIC", LOG_SEVERITY_CRITICAL},
+    {"ALERT", LOG_SEVERITY_ALERT},         {"EMERG", LOG_SEVERITY_EMERGENCY},
     {"EMERGENCY", LOG_SEVERITY_EMERGENCY},
 };
 
@@ -148,8 +148,8 @@ static bool is_fall(struct bytes line)
 
 static enum log_severity of_words(struct bytes line)
 {
-    const char *p = line.p, *end = p + (line.n < HEAD_BYTES ? line.n
-                                                            : HEAD_BYTES);
+    const char *p = line.p,
+               *end = p + (line.n < HEAD_BYTES ? line.n : HEAD_BYTES);
     enum log_severity s;
 
     if (is_fall(line))
@@ -207,8 +207,8 @@ static void app_severity(struct arena *a, struct log_thread_row *row,
         row->trace = false;
         return;
     }
-    *row = (struct log_thread_row){out->severity,
-                                   starts(out->text, "Traceback ")};
+    *row =
+        (struct log_thread_row){out->severity, starts(out->text, "Traceback ")};
 }
 
 static void app_line(struct arena *a, struct log_thread *t, struct bytes line,
@@ -353,8 +353,7 @@ static bool request_line(struct arena *a, struct bytes line,
     out->text = bytes_str(arena_printf(
         a, "%.*s %.*s %d %.0f ms %.0f bytes %.*s", BYTES_FMT(method),
         BYTES_FMT(path), status, number(member(line, " seconds=")) * 1000,
-        number(member(line, " bytes=")),
-        BYTES_FMT(member(line, " client="))));
+        number(member(line, " bytes=")), BYTES_FMT(member(line, " client="))));
     return true;
 }
 

@@ -53,8 +53,8 @@ struct log_entry {
 struct log_thread {
     struct log_thread_row {
         enum log_severity severity;
-        bool trace;   /* of a traceback, whose last line is not indented */
-    } rows[32];       /* by the number of the instance, modulo */
+        bool trace; /* of a traceback, whose last line is not indented */
+    } rows[32];     /* by the number of the instance, modulo */
 };
 
 /* "ERROR"; "DEFAULT" for none. */

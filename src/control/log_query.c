@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- cursors: "SOURCE-INODE-OFFSET-TIME.SOURCE-...", in hex ---- */
+/* ---- cursors: "SOURCE-INODE-OFFSET-MARK-TIME.SOURCE-...", in hex ---- */
 
 const char *log_cursor_format(struct arena *a, const struct log_place *places,
                               size_t n)
@@ -17,9 +17,11 @@ const char *log_cursor_format(struct arena *a, const struct log_place *places,
     struct buf out = BUF_IN(a);
 
     for (size_t i = 0; i < n; i++)
-        buf_printf(&out, "%s%" PRIx32 "-%" PRIx64 "-%" PRIx64 "-%" PRIx64,
+        buf_printf(&out,
+                   "%s%" PRIx32 "-%" PRIx64 "-%" PRIx64 "-%" PRIx32 "-%" PRIx64,
                    i ? "." : "", places[i].source, places[i].inode,
-                   (uint64_t)places[i].offset, (uint64_t)places[i].time);
+                   (uint64_t)places[i].offset, places[i].mark,
+                   (uint64_t)places[i].time);
     return n ? buf_cstr(&out) : "0";
 }
 
@@ -32,7 +34,8 @@ static bool take_hex(const char **p, char stop, uint64_t max, uint64_t *out)
         return false;
     errno = 0;
     *out = strtoull(*p, &end, 16);
-    if (errno || *out > max || (*end != stop && !(stop == '.' && !*end)))
+    if (errno || *out > max || (*end == '.' && !end[1]) ||
+        (*end != stop && !(stop == '.' && !*end)))
         return false;
     *p = *end ? end + 1 : end;
     return true;
@@ -46,16 +49,18 @@ bool log_cursor_parse(struct arena *a, const char *text,
     if (strcmp(text, "0") == 0)
         return true;
     while (*text) {
-        uint64_t source, inode, offset, time;
+        uint64_t source, inode, offset, mark, time;
 
         if (*n == LOG_QUERY_SOURCES ||
             !take_hex(&text, '-', UINT32_MAX, &source) ||
             !take_hex(&text, '-', UINT64_MAX, &inode) ||
             !take_hex(&text, '-', INT64_MAX, &offset) ||
+            !take_hex(&text, '-', UINT32_MAX, &mark) ||
             !take_hex(&text, '.', INT64_MAX, &time))
             return false;
-        (*places)[(*n)++] = (struct log_place){
-            (uint32_t)source, inode, (int64_t)offset, (int64_t)time};
+        (*places)[(*n)++] =
+            (struct log_place){(uint32_t)source, inode, (int64_t)offset,
+                               (uint32_t)mark, (int64_t)time};
     }
     return *n > 0;
 }
@@ -70,6 +75,9 @@ struct logs {
 static void add_log(struct arena *a, struct logs *logs, const char *folder,
                     const char *file, struct bytes name, enum log_format format)
 {
+    for (size_t i = 0; i < logs->n; i++)
+        if (bytes_eq(logs->list[i].name, name))
+            return;
     if (logs->n < LOG_QUERY_SOURCES)
         logs->list[logs->n++] = (struct log_source){
             arena_printf(a, "%s/%s", folder, file), arena_dup(a, name), format};
@@ -105,13 +113,28 @@ static bool is_part_log(const struct log_query *q, const char *file,
     return !memchr(name->p, '.', name->n) && !bytes_eq_str(*name, "access");
 }
 
+/* The name of a log by that of one of its files, in the arena; NULL when it is
+ * none.  In the middle of a rotation only the old ones may be there. */
+static const char *log_of(struct arena *a, const char *file)
+{
+    const char *dot = strrchr(file, '.');
+    size_t n = strlen(file);
+
+    if (dot && dot > file && dot[1] &&
+        strspn(dot + 1, "0123456789") == strlen(dot + 1))
+        n = (size_t)(dot - file);
+    if (n < 5 || memcmp(file + n - 4, ".log", 4) != 0)
+        return NULL;
+    return arena_cstr(a, BYTES(file, n));
+}
+
 static void look_at(struct arena *a, const struct log_query *q,
                     const char *file, struct logs *logs)
 {
-    size_t n = strlen(file);
     struct bytes name;
 
-    if (n < 5 || strcmp(file + n - 4, ".log") != 0)
+    file = log_of(a, file);
+    if (!file)
         return;
     if (q->filter.project && strcmp(file, "access.log") == 0)
         add_log(a, logs, q->folder, file, bytes_str("access"),

@@ -14,7 +14,7 @@ struct family {
         int fd;
         uint64_t inode;
         int64_t size;
-    } *files;
+    } * files;
     size_t n;
 };
 
@@ -75,6 +75,13 @@ static bool of_version(const struct log_filter *f, struct bytes source)
             (dot && bytes_eq_str(bytes_from(source, n + 1), f->version)));
 }
 
+/* What has no time yet may be in time. */
+static bool is_in_time(const struct log_filter *f, int64_t time)
+{
+    return !time ||
+           ((!f->since || time >= f->since) && (!f->until || time < f->until));
+}
+
 static bool fits(const struct log_filter *f, const struct log_entry *e)
 {
     if (e->request
@@ -83,8 +90,7 @@ static bool fits(const struct log_filter *f, const struct log_entry *e)
                   !of_version(f, e->source)
             : f->requests == LOG_REQUESTS_ONLY)
         return false;
-    return e->severity >= f->least && (!f->since || e->time >= f->since) &&
-           (!f->until || e->time < f->until) &&
+    return e->severity >= f->least && is_in_time(f, e->time) &&
            (!f->instance || bytes_eq_str(e->instance, f->instance)) &&
            (!f->text || contains(e->json.n ? e->json : e->text, f->text));
 }
@@ -222,12 +228,42 @@ static int64_t whole_end(const struct reading *r, const struct member *m)
     return 0;
 }
 
+/* Of the end of what was read; 0 at the beginning of a file. */
+static uint32_t mark_at(const struct member *m, int64_t offset)
+{
+    enum { MARK_BYTES = 64 };
+    char text[MARK_BYTES];
+    size_t n = offset < MARK_BYTES ? (size_t)offset : MARK_BYTES;
+    ssize_t got = n ? pread(m->fd, text, n, offset - (int64_t)n) : 0;
+
+    return got > 0 ? (uint32_t)bytes_hash(BYTES(text, (size_t)got)) : 0;
+}
+
+static bool is_at(const struct member *m, const struct log_place *place)
+{
+    return m->inode == place->inode && m->size >= place->offset &&
+           mark_at(m, place->offset) == place->mark;
+}
+
 /* ---- backwards ---- */
 
 struct stack {
     struct log_list list;
     struct stack *next;
 };
+
+/* Entries before the first time have that one. */
+static void time_the_first(const struct reading *r, struct log_list *l)
+{
+    size_t n = 0;
+
+    for (; n < l->n && !l->p[n].time; n++)
+        l->p[n].time = r->first;
+    if (!is_in_time(r->filter, r->first)) {
+        l->p += n;
+        l->n -= n;
+    }
+}
 
 /* The block that ends at `end`: its list, and where it begins. */
 static struct stack *block_before(struct reading *r, const struct member *m,
@@ -237,15 +273,18 @@ static struct stack *block_before(struct reading *r, const struct member *m,
     struct stack *s = ARENA_NEW(r->arena, struct stack);
     size_t n = read_block(r, m->fd, from, *end), skip = 0;
     const char *at = from ? memchr(r->block, '\n', n) : NULL;
+    int64_t later;
 
     /* A line longer than a block is cut. */
     if (at && at + 1 < r->block + n)
         skip = (size_t)(at + 1 - r->block);
     r->thread = (struct log_thread){0};
+    later = r->first;
     r->first = r->last = 0;
     take_lines(r, BYTES(r->block + skip, n - skip), &s->list);
-    for (size_t i = 0; i < s->list.n && !s->list.p[i].time; i++)
-        s->list.p[i].time = r->first;
+    if (!r->first)
+        r->first = later;
+    time_the_first(r, &s->list);
     *end = from + (int64_t)skip;
     return s;
 }
@@ -276,7 +315,8 @@ void log_source_newest(struct arena *a, const struct log_source *s,
         int64_t end = i ? m->size : whole_end(&r, m);
 
         if (i == 0)
-            *place = (struct log_place){place->source, m->inode, end, 0};
+            *place = (struct log_place){place->source, m->inode, end,
+                                        mark_at(m, end), 0};
         while (end > 0 && !enough) {
             struct stack *block = block_before(&r, m, &end);
 
@@ -303,8 +343,8 @@ void log_source_newest(struct arena *a, const struct log_source *s,
 static bool block_after(struct reading *r, const struct member *m, bool written,
                         int64_t *at, struct log_list *out)
 {
-    int64_t to = m->size - *at > LOG_SOURCE_BLOCK ? *at + LOG_SOURCE_BLOCK
-                                                  : m->size;
+    int64_t to =
+        m->size - *at > LOG_SOURCE_BLOCK ? *at + LOG_SOURCE_BLOCK : m->size;
     size_t n = read_block(r, m->fd, *at, to), whole = n;
     const char *last = memrchr(r->block, '\n', n);
 
@@ -317,7 +357,15 @@ static bool block_after(struct reading *r, const struct member *m, bool written,
     return n == 0 || *at >= m->size || whole == 0 || to == m->size;
 }
 
-/* The file was emptied in place, and its end is in the one before it. */
+/* Whether the file was emptied in place; its end is in the one before then. */
+static bool is_emptied(const struct log_source *s, const struct family *files,
+                       const struct log_place *place)
+{
+    return s->format == LOG_FORMAT_PART &&
+           files->files[0].inode == place->inode &&
+           !is_at(&files->files[0], place);
+}
+
 static void read_emptied(struct reading *r, const struct family *files,
                          struct log_place *place, struct log_list *out)
 {
@@ -328,6 +376,7 @@ static void read_emptied(struct reading *r, const struct family *files,
         ;
     r->newer_than = 0;
     place->offset = 0;
+    place->mark = 0;
 }
 
 /* Which file the place is in; the oldest, and *lost, when none is. */
@@ -336,7 +385,7 @@ static size_t file_of(const struct family *files, struct log_place *place,
 {
     size_t i = 0;
 
-    while (i < files->n && files->files[i].inode != place->inode)
+    while (i < files->n && !is_at(&files->files[i], place))
         i++;
     if (i < files->n)
         return i;
@@ -354,9 +403,10 @@ static bool read_on(struct reading *r, const struct family *files, size_t i,
 
         place->inode = files->files[i].inode;
         ended = block_after(r, &files->files[i], i == 0, &place->offset, out);
+        place->mark = mark_at(&files->files[i], place->offset);
         if (!ended || i == 0)
             return ended;
-        place->offset = 0;
+        place->offset = place->mark = 0;
         place->inode = files->files[--i].inode;
         if (out->bytes > LOG_SOURCE_BLOCK)
             return false;
@@ -376,11 +426,10 @@ bool log_source_after(struct arena *a, const struct log_source *s,
     family_open(a, s->path, &files);
     r.last = place->time;
     if (files.n) {
-        size_t i = file_of(&files, place, &lost);
-
-        if (files.files[i].size < place->offset)
+        if (is_emptied(s, &files, place))
             read_emptied(&r, &files, place, out);
-        *more |= !read_on(&r, &files, i, place, out);
+        *more |=
+            !read_on(&r, &files, file_of(&files, place, &lost), place, out);
         place->time = r.last;
     }
     family_close(&files);

@@ -4,9 +4,10 @@
  * FILE, FILE.1, FILE.2 ... are one text, the oldest last.  It is read from the
  * end backwards, in blocks, until enough entries fit a filter: a hundred lines
  * of a large log cost one block.  Whoever has read to a place goes on from
- * there, wherever rotation has taken it: a place is a file's inode and an
- * offset.  A file that is emptied in place (logs.h) is followed by time: what is
- * newer than the last line seen comes from FILE.1.
+ * there, wherever rotation has taken it: a place is a file's inode, an offset,
+ * and a mark of what stands before it, since inodes come again.  A file that is
+ * emptied in place (logs.h) is followed by time: what is newer than the last
+ * line seen comes from FILE.1.
  *
  * A line is read once it is whole.  What it continues is known within a block;
  * the first line of one has nothing before it.  Thread rule: any; it waits for
@@ -34,7 +35,8 @@ struct log_place {
     uint32_t source; /* log_source_id() */
     uint64_t inode;  /* 0: there was no file */
     int64_t offset;
-    int64_t time; /* of the last line; 0: none */
+    uint32_t mark; /* of the bytes before it */
+    int64_t time;  /* of the last line; 0: none */
 };
 
 enum log_requests { LOG_REQUESTS_TOO, LOG_REQUESTS_ONLY, LOG_REQUESTS_NONE };

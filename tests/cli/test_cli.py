@@ -1,4 +1,5 @@
 """The command line against a controller that only pretends."""
+import datetime
 import io
 import json
 import os
@@ -309,23 +310,68 @@ def test_create_user_refuses_what_is_no_address(controller, appscale, email):
 
 
 def test_logs_of_a_process_and_of_a_project(controller, app, appscale):
-    assert appscale('logs', '-n', '2').stdout == 'two\nthree\n'
+    head = '2026-11-26T08:00:00.000Z controller INFO'
+    assert appscale('logs', '-n', '2').stdout == \
+        f'{head} two\n{head} three\n'
     done = appscale('logs', 'nobody')
     assert done.returncode == 1 and 'nobody' in done.stderr
     appscale('deploy', app)
-    assert appscale('logs', 'guest').stdout == 'guest None\n'
-    assert appscale('logs', 'guest', '--service', 's').stdout == 'guest s\n'
-    assert appscale('logs', '--service', 's').returncode == 2
+    assert appscale('logs', 'guest').stdout == (
+        '- default.v1 i3 - plain\n'
+        '2026-11-26T08:00:00.000Z default.v1 - ERROR GET / 500\n')
+    assert json.loads(appscale('logs', 'guest', '--json').stdout)[0] == {
+        'source': 'default.v1', 'severity': 'DEFAULT', 'instance': '3',
+        'text': 'plain', 'json': {'a': 1}}
+    assert appscale('logs', 'guest', '--build').stdout == 'guest built\n'
+
+
+def test_logs_asks_for_what_the_options_say(controller, app, appscale):
+    appscale('deploy', app)
+    done = appscale('logs', 'guest', '--service', 's', '--version', 'v',
+                    '--instance', '2', '--severity', 'warning', '--grep',
+                    'a b&c', '--until', '2026-11-26', '--since', '1d',
+                    '--requests')
+    assert done.returncode == 0, done.stderr
+    query = controller.log_queries[-1]
+    ago = datetime.datetime.now(datetime.timezone.utc) - \
+        datetime.datetime.fromisoformat(
+            query.pop('since').replace('Z', '+00:00'))
+    assert 86399 < ago.total_seconds() < 86500
+    assert query == {
+        'lines': '100', 'service': 's', 'version': 'v', 'instance': '2',
+        'severity': 'warning', 'text': 'a b&c', 'requests': 'only',
+        'until': '2026-11-26T00:00:00Z'}
+
+
+@pytest.mark.parametrize('words, says', [
+    (['--service', 's'], 'goes with the name of a deployed project'),
+    (['--since', 'yesterday'], 'write 10m, 2h or 3d'),
+    (['--since', '10'], 'write 10m, 2h or 3d'),
+    (['guest', '--requests', '--no-requests'], 'not both'),
+])
+def test_logs_says_what_does_not_fit(controller, app, appscale, words, says):
+    appscale('deploy', app)
+    done = appscale('logs', *words)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_logs_tells_of_lines_that_are_gone(controller, appscale):
+    controller.lost = True
+    done = appscale('logs')
+    assert 'some lines are missing here' in done.stderr
+    assert done.stdout.endswith(' three\n')
 
 
 def test_logs_follow_prints_each_new_line_once(controller, root):
     p = Process([paths.APPSCALE, 'logs', '-f', '--root', root], name='logs')
     try:
-        p.wait_line('^three$')
+        p.wait_line(' three$')
         with controller.lock:
             controller.logs['controller'] += ['three', 'four']
-        p.wait_line('^four$')
-        assert p.output() == 'one\ntwo\nthree\nthree\nfour'
+        p.wait_line(' four$')
+        assert [line.split()[-1] for line in p.output().splitlines()] == [
+            'one', 'two', 'three', 'three', 'four']
     finally:
         p.stop()
 

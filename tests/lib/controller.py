@@ -63,6 +63,7 @@ class FakeController:
         self.empty_pages = False    # as of a queue with purged tasks
         self.task_result = None     # the status of a task's next attempt
         self.logs = {'controller': ['one', 'two', 'three']}
+        self.log_queries, self.lost = [], False
         self.fail = {}              # "METHOD /path": (status, message)
         self.statistics, self.worked = {}, {}
         self.read_only = {'all': False, 'apps': []}
@@ -332,12 +333,29 @@ class FakeController:
         return 200, {}
 
     def get_platform_log(self, query, body):
-        if query['name'] not in self.logs:
-            return error(404, f'There is no process {query["name"]}.')
-        return 200, {'lines': self.logs[query['name']][-int(query['lines']):]}
+        name = query.get('name', 'controller')
+        if name not in self.logs:
+            return error(404, f'There is no process {name}.')
+        texts = self.logs[name]
+        begin = int(query.get('cursor', max(
+            0, len(texts) - int(query['lines']))))
+        return 200, {
+            'entries': [{'time': '2026-11-26T08:00:00.000Z', 'source': name,
+                         'severity': 'INFO', 'text': t}
+                        for t in texts[begin:]],
+            'cursor': str(len(texts)), 'more': False, 'lost': self.lost}
 
     def get_app_log(self, query, body, project):
-        return 200, {'lines': [f'{project} {query.get("service")}']}
+        self.log_queries.append(query)
+        if 'build' in query:
+            return 200, {'lines': [f'{project} built']}
+        return 200, {
+            'entries': [
+                {'source': 'default.v1', 'severity': 'DEFAULT',
+                 'instance': '3', 'text': 'plain', 'json': {'a': 1}},
+                {'time': '2026-11-26T08:00:00.000Z', 'source': 'default.v1',
+                 'severity': 'ERROR', 'request': True, 'text': 'GET / 500'}],
+            'cursor': '0', 'more': False, 'lost': False}
 
 
 ROUTES = [
