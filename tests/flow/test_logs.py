@@ -1,10 +1,15 @@
 """Logs: bounded whatever an application writes, and asked by time."""
 import os
+import re
 import signal
 import time
+import urllib.parse
+
+import pytest
 
 from flow.machine import Machine
 from lib import paths
+from lib.process import Process
 
 MB = 1 << 20
 
@@ -35,6 +40,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             os._exit(3)
         elif path.startswith("/say/"):
             os.write(1, path[5:].encode() + b"\\n")
+        elif path == "/odd":
+            os.write(1, b"odd \\0 nul\\nodd \\x1b[31m\\nodd \\xff\\xfe\\x80\\n"
+                     b"odd " + b"x" * 40000 + b"\\n" + b'{"a": "odd \\\\ud800"}'
+                     b"\\n" + b'{"message": "odd \\\\u0000"}\\n' + b"odd end\\n")
+        elif path.startswith("/count/"):
+            n, begin = map(int, path[7:].split("/"))
+            os.write(1, b"".join(b"number %d %s\\n" % (i, b"x" * 1000)
+                                 for i in range(begin, begin + n)))
         body = f"{written} {os.getpid()}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -126,3 +139,106 @@ def writers(machine):
                 words[1].startswith(machine.root):
             found.append(int(pid))
     return found
+
+
+@pytest.fixture(scope='module')
+def talkers(tmp_path_factory, cache):
+    """Two services that say what they are told."""
+    m = Machine(tmp_path_factory.mktemp('talkers'), cache, log_mb=1,
+                log_files=9)
+    try:
+        m.up().deploy('demo', 'one', {'server.py': FLOOD}, **APP)
+        m.deploy('demo', 'two', {'server.py': FLOOD}, service='side', **APP)
+        yield m
+    finally:
+        m.erase()
+
+
+SIDE = 'side-dot-demo.localhost'
+
+
+def say(machine, text, host='demo.localhost'):
+    machine.get('/say/' + urllib.parse.quote(text, safe=''), host=host)
+
+
+def logs(machine, want=200, project='demo', **query):
+    status, answer = machine.api(
+        'GET', f'/v1/apps/{project}/logs?' + urllib.parse.urlencode(query))
+    assert status == want, answer
+    return answer
+
+
+def texts(machine, **query):
+    return [e['text'] for e in logs(machine, **query)['entries']]
+
+
+def test_services_and_requests_are_merged_and_sifted(talkers):
+    m = talkers
+    say(m, 'apple 1')
+    say(m, 'ERROR: apple 2', SIDE)
+    say(m, '{"severity":"WARNING","message":"apple 3","n":7}')
+    m.get('/apple-4', host=SIDE)
+    until(lambda: any('/apple-4' in t for t in texts(m, text='apple-4')))
+    told = [e for e in logs(m, text='apple')['entries']
+            if '/say/' not in e['text']]
+    assert [(e['source'], e.get('instance'), e['severity'], e['text'][:8])
+            for e in told] == [
+        ('default.one', '0', 'DEFAULT', 'apple 1'),
+        ('side.two', '0', 'ERROR', 'ERROR: a'),
+        ('default.one', '0', 'WARNING', 'apple 3'),
+        ('side.two', None, 'INFO', 'GET /app')]
+    assert told[2]['json'] == {
+        'severity': 'WARNING', 'message': 'apple 3', 'n': 7}
+    assert texts(m, text='APPLE', severity='warning') == [
+        'ERROR: apple 2', 'apple 3']
+    assert texts(m, text='apple', service='side', requests='none') == [
+        'ERROR: apple 2']
+    assert texts(m, text='apple', version='one', instance=0) == [
+        'apple 1', 'apple 3']
+    assert texts(m, text='apple', instance=1) == []
+    assert all(t.startswith('GET ') for t in texts(m, requests='only'))
+    middle = told[1]['time']
+    after = texts(m, text='apple', since=middle, requests='none')
+    assert after == ['ERROR: apple 2', 'apple 3']
+    assert texts(m, text='apple', until=middle, requests='none') == ['apple 1']
+
+
+@pytest.mark.parametrize('query, status', [
+    ({'service': 'nobody'}, 404), ({'version': 'nobody'}, 404),
+    ({'project': 'nobody'}, 404), ({'severity': 'loud'}, 400),
+    ({'since': 'yesterday'}, 400), ({'lines': 1001}, 400),
+    ({'cursor': 'x'}, 400), ({'requests': 'all'}, 400)])
+def test_what_cannot_be_asked_is_told(talkers, query, status):
+    answer = logs(talkers, status, **query)
+    assert answer['error']['message']
+
+
+def test_any_bytes_make_an_answer(talkers):
+    m = talkers
+    m.get('/odd')
+    until(lambda: 'odd end' in texts(m, text='odd'))
+    found = texts(m, text='odd', requests='none')
+    assert len([t for t in found if t.startswith('odd')]) == 5
+    assert len([t for t in found if 'a": "odd' in t]) == 1
+
+
+def test_a_follower_sees_each_line_once_across_rotation(talkers):
+    m = talkers
+    say(m, 'number 0 ')
+    until(lambda: texts(m, text='number', requests='none'))
+    p = Process([paths.APPSCALE, 'logs', 'demo', '-f', '--root', m.root,
+                 '--no-requests', '--grep', 'number'], name='logs')
+    seen = 1
+    try:
+        p.wait_line('number 0 ')
+        for burst in range(12):
+            m.get(f'/count/400/{seen}',
+                  host=SIDE if burst % 3 == 0 else 'demo.localhost')
+            seen += 400
+            p.wait_line(f'number {seen - 1} ')
+        numbers = [int(n) for n in re.findall(r'number (\d+) ', p.output())]
+        assert numbers == list(range(seen))
+        assert len(log_files(m, 'demo.default.one.log')) > 2
+    finally:
+        p.stop()
+
