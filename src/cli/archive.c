@@ -1,6 +1,6 @@
 /*
  * archive - walk the folder, sort the names, write them through zlib into a
- * temporary file, and take the sum on the way.
+ * temporary file, member by member (base/members.h), and take the sums.
  */
 #include "cli/archive.h"
 
@@ -8,14 +8,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
-enum { BLOCK = 512, CHUNK = 256 * 1024, GZIP_LEVEL = 6 };
+enum {
+    BLOCK = 512,
+    CHUNK = 256 * 1024,
+    GZIP_LEVEL = 6,
+    MEMBER_BYTES = 64 * 1024, /* of files: from there on a member ends */
+    MEMBER_FILES = 8,         /* on average, of small ones */
+};
 
 /* ---- what goes in ---- */
 
@@ -36,7 +41,9 @@ struct maker {
     size_t n, cap;
     struct archive *out;
     z_stream z;
-    crypto_hash_sha256_state sha;
+    uint32_t crc; /* of the member's text, and how long that is */
+    int64_t raw;
+    int64_t begin; /* of the member in the file; -1: none is open */
     uint8_t *chunk;
 };
 
@@ -201,7 +208,6 @@ static int by_name(const void *a, const void *b)
 
 static int put(struct maker *m, const uint8_t *p, size_t n)
 {
-    crypto_hash_sha256_update(&m->sha, p, n);
     m->out->size += (int64_t)n;
     while (n) {
         ssize_t w = write(m->out->fd, p, n);
@@ -217,11 +223,30 @@ static int put(struct maker *m, const uint8_t *p, size_t n)
     return 0;
 }
 
+/* ---- members ---- */
+
+static int member_begin(struct maker *m)
+{
+    uint8_t h[MEMBERS_HEADER];
+
+    deflateReset(&m->z);
+    m->crc = (uint32_t)crc32(0, NULL, 0);
+    m->raw = 0;
+    m->begin = m->out->size;
+    members_header(h, 0); /* its size is known at its end */
+    return put(m, h, sizeof(h));
+}
+
 static int deflate_bytes(struct maker *m, struct bytes in, int flush)
 {
     uint8_t buf[32 * 1024];
-    int rc = 0;
+    int rc = m->begin < 0 ? member_begin(m) : 0;
 
+    if (rc)
+        return rc;
+    if (in.n)
+        m->crc = (uint32_t)crc32(m->crc, in.p, (uInt)in.n);
+    m->raw += (int64_t)in.n;
     m->z.next_in = (Bytef *)in.p;
     m->z.avail_in = (uInt)in.n;
     do {
@@ -231,6 +256,35 @@ static int deflate_bytes(struct maker *m, struct bytes in, int flush)
         rc = put(m, buf, sizeof(buf) - m->z.avail_out);
     } while (rc == 0 && m->z.avail_out == 0);
     return rc;
+}
+
+static int member_end(struct maker *m)
+{
+    uint8_t tail[8], h[MEMBERS_HEADER];
+    int rc = deflate_bytes(m, BYTES_NONE, Z_FINISH);
+
+    for (int i = 0; i < 4; i++) {
+        tail[i] = (uint8_t)(m->crc >> (8 * i));
+        tail[4 + i] = (uint8_t)((uint64_t)m->raw >> (8 * i));
+    }
+    if (rc == 0)
+        rc = put(m, tail, sizeof(tail));
+    members_header(h, (uint32_t)(m->out->size - m->begin));
+    if (rc == 0 && pwrite(m->out->fd, h, sizeof(h), m->begin) != sizeof(h))
+        rc = ctx_err(m->ctx, ERR_IO, "cannot write the archive: %s",
+                     strerror(errno));
+    m->begin = -1;
+    return rc;
+}
+
+/* Small files share a member.  Where one ends hangs on a name alone, so that a
+ * file more or less leaves the members of the others as they are. */
+static bool ends_member(const struct maker *m, const struct entry *e)
+{
+    return m->raw >= MEMBER_BYTES ||
+           crc32(0, (const Bytef *)e->name, (uInt)strlen(e->name)) %
+                   MEMBER_FILES ==
+               0;
 }
 
 static int pad(struct maker *m, int64_t size)
@@ -346,14 +400,25 @@ static int put_all(struct maker *m)
     static const uint8_t end[2 * BLOCK];
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < m->n; i++)
-        rc = put_entry(m, &m->entries[i]);
-    return rc ? rc : deflate_bytes(m, BYTES(end, sizeof(end)), Z_FINISH);
+    for (size_t i = 0; rc == 0 && i < m->n; i++) {
+        /* A large file is a member of its own. */
+        if (m->begin >= 0 && m->entries[i].size >= MEMBER_BYTES)
+            rc = member_end(m);
+        if (rc == 0)
+            rc = put_entry(m, &m->entries[i]);
+        if (rc == 0 && ends_member(m, &m->entries[i]))
+            rc = member_end(m);
+    }
+    if (rc == 0 && m->begin >= 0)
+        rc = member_end(m);
+    if (rc == 0)
+        rc = deflate_bytes(m, BYTES(end, sizeof(end)), Z_NO_FLUSH);
+    return rc ? rc : member_end(m);
 }
 
 /* ---- the whole ---- */
 
-static int open_temporary(struct ctx *ctx)
+int archive_temporary(struct ctx *ctx)
 {
     const char *base = getenv("TMPDIR");
     int fd;
@@ -375,11 +440,11 @@ static int open_temporary(struct ctx *ctx)
 
 static int finish(struct maker *m)
 {
-    uint8_t digest[crypto_hash_sha256_BYTES];
+    int rc = members_read(m->ctx, m->out->fd, &m->out->members);
 
-    crypto_hash_sha256_final(&m->sha, digest);
-    sodium_bin2hex(m->out->sha256, sizeof(m->out->sha256), digest,
-                   sizeof(digest));
+    if (rc)
+        return rc;
+    memcpy(m->out->sha256, m->out->members.sha256, sizeof(m->out->sha256));
     m->out->files = (int)m->n;
     return lseek(m->out->fd, 0, SEEK_SET) == 0
                ? 0
@@ -391,11 +456,11 @@ static int write_archive(struct maker *m)
 {
     int rc;
 
-    /* 15 + 16: a gzip wrapper, whose header zlib leaves without a time. */
-    if (deflateInit2(&m->z, GZIP_LEVEL, Z_DEFLATED, 15 + 16, 8,
+    /* Negative: without a wrapper; that is ours. */
+    if (deflateInit2(&m->z, GZIP_LEVEL, Z_DEFLATED, -15, 8,
                      Z_DEFAULT_STRATEGY) != Z_OK)
         return ctx_err(m->ctx, ERR_INTERNAL, "zlib does not start");
-    crypto_hash_sha256_init(&m->sha);
+    m->begin = -1;
     m->chunk = arena_alloc(m->ctx->arena, CHUNK);
     rc = put_all(m);
     deflateEnd(&m->z);
@@ -417,7 +482,7 @@ int archive_make(struct ctx *ctx, const char *dir, const struct ignore *ig,
     free(real);
     rc = walk(&m, dir, "", 0);
     if (rc == 0)
-        rc = out->fd = open_temporary(ctx);
+        rc = out->fd = archive_temporary(ctx);
     if (rc < 0)
         return rc;
     if (m.n)

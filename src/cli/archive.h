@@ -3,14 +3,16 @@
  *
  * Names are sorted, owners are root, times are zero, modes are 0644 or 0755, so
  * that the archive's SHA-256 names its contents: an unchanged folder is not
- * sent twice.  ustar, with pax headers for names and sizes that do not fit.
- * Symbolic links to files and folders inside are followed, as gcloud does;
- * a link that leaves the folder, or leads to nothing, is an error.  Names
- * follow App Engine's rules.
+ * sent twice.  It is compressed in members (base/members.h), so that of one
+ * that has changed only the changed files are sent.  ustar, with pax headers
+ * for names and sizes that do not fit. Symbolic links to files and folders
+ * inside are followed, as gcloud does; a link that leaves the folder, or leads
+ * to nothing, is an error.  Names follow App Engine's rules.
  */
 #ifndef CLI_ARCHIVE_H
 #define CLI_ARCHIVE_H
 
+#include "base/members.h"
 #include "cli/ignore.h"
 
 enum {
@@ -25,7 +27,8 @@ struct archive {
     int64_t size; /* bytes of it */
     char sha256[65];
     int files;
-    int64_t unpacked; /* bytes of all files */
+    int64_t unpacked;       /* bytes of all files */
+    struct members members; /* in the context's arena */
 };
 
 /*
@@ -35,6 +38,10 @@ struct archive {
  */
 int archive_make(struct ctx *ctx, const char *dir, const struct ignore *ig,
                  void (*tick)(void *arg), void *arg, struct archive *out);
+
+/* A file that nobody else sees and that goes when it is closed: its descriptor,
+ * or ERR_IO. */
+int archive_temporary(struct ctx *ctx);
 
 /* Why a file's name may not be shipped, or NULL. */
 const char *archive_name_refused(const char *name);

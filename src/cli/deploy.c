@@ -11,6 +11,7 @@
 #include "cli/archive.h"
 #include "cli/cron.h"
 #include "cli/datastore.h"
+#include "cli/upload.h"
 #include "config/appengine_xml.h"
 #include "config/appyaml.h"
 #include "config/dispatchyaml.h"
@@ -29,8 +30,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { UPLOAD_PIECE = 4 * 1024 * 1024 };
 
 /* The place of each in appyaml_files. */
 enum beside { INDEX_YAML, QUEUE_YAML, CRON_YAML, DISPATCH_YAML, APP };
@@ -51,6 +50,7 @@ struct deploy {
     const char *cron_file;  /* its cron jobs: the name, and what it says */
     struct bytes cron;
     struct archive archive;
+    int64_t sent; /* bytes of it that travelled */
 };
 
 /* ---- 1: the files ---- */
@@ -270,54 +270,17 @@ static int pack(struct deploy *d)
 
 /* ---- 3: the upload ---- */
 
-/* Where the controller wants to go on; -1 when it has everything. */
-static int64_t upload_at(const json_t *state)
-{
-    if (json_is_true(json_object_get(state, "complete")))
-        return -1;
-    return json_integer_value(json_object_get(state, "size"));
-}
-
-static int upload_piece(struct deploy *d, uint8_t *piece, int64_t *at)
-{
-    int64_t left = d->archive.size - *at;
-    size_t want = left < UPLOAD_PIECE ? (size_t)left : UPLOAD_PIECE;
-    ssize_t n = pread(d->archive.fd, piece, want, *at);
-    json_t *state = NULL;
-    int rc;
-
-    if (n != (ssize_t)want)
-        return ctx_err(&d->cli->ctx, ERR_IO, "cannot read the archive back");
-    rc = api_send(d->api, "POST", &state, BYTES(piece, want),
-                  "/v1/uploads/%s?offset=%" PRId64 "&total=%" PRId64,
-                  d->archive.sha256, *at, d->archive.size);
-    if (rc == 0)
-        *at = upload_at(state);
-    json_decref(state);
-    return rc;
-}
-
 static int upload(struct deploy *d)
 {
-    uint8_t *piece = arena_alloc(&d->cli->arena, UPLOAD_PIECE);
-    json_t *state = NULL;
-    int64_t at;
-    int rc = api_call(d->api, "GET", &state, NULL, "/v1/uploads/%s",
-                      d->archive.sha256);
+    struct upload u = {.api = d->api,
+                       .cli = d->cli,
+                       .progress = &d->progress,
+                       .project = d->project,
+                       .service = d->app.service,
+                       .archive = &d->archive};
+    int rc = upload_archive(&u);
 
-    if (rc < 0 && rc != ERR_NOT_FOUND)
-        return rc;
-    ctx_err_clear(&d->cli->ctx);
-    at = rc == 0 ? upload_at(state) : 0;
-    json_decref(state);
-    rc = 0;
-    if (at >= 0)
-        progress_step(&d->progress, "Uploading %d files, %.0f kB",
-                      d->archive.files, (double)d->archive.size / 1e3);
-    while (rc == 0 && at >= 0) {
-        progress_tick(&d->progress);
-        rc = upload_piece(d, piece, &at);
-    }
+    d->sent = u.sent;
     return rc;
 }
 
@@ -465,9 +428,11 @@ static void print_result(struct deploy *d, const json_t *version)
     if (!url)
         url = api_text(version, "versionUrl", NULL);
     if (d->cli->json) {
-        out = json_pack("{s:s,s:s,s:s,s:s*,s:s*,s:O*}", "project", d->project,
-                        "service", d->app.service, "version", d->version, "url",
-                        url, "localUrl", local, "indexesStarted", d->started);
+        out = json_pack(
+            "{s:s,s:s,s:s,s:s*,s:s*,s:O*,s:I,s:I}", "project", d->project,
+            "service", d->app.service, "version", d->version, "url", url,
+            "localUrl", local, "indexesStarted", d->started, "archiveBytes",
+            (json_int_t)d->archive.size, "sentBytes", (json_int_t)d->sent);
         cli_print_json(out);
         json_decref(out);
     } else if (url) {

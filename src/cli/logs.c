@@ -18,7 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINES_DEFAULT = 100, LINES_MAX = 1000, FOLLOW_MS = 500 };
+enum {
+    LINES_DEFAULT = 100,
+    LINES_MAX = 1000,
+    FOLLOW_MS = 500,
+    PATIENCE = 20, /* times that nobody answers: a controller starts again */
+};
 
 /* Whose logs: a project when one has that name, else a process, or all. */
 struct source {
@@ -232,6 +237,21 @@ static void print_answer(struct cli *cli, const struct source *from,
     fflush(stdout);
 }
 
+/* What came after the cursor; a controller that starts again is waited for. */
+static int ask_again(struct cli *cli, struct api *api,
+                     const struct source *from, const char *cursor,
+                     json_t **answer)
+{
+    int rc = ask(api, from, LINES_MAX, cursor, answer);
+
+    for (int i = 0; rc == ERR_UNAVAILABLE && i < PATIENCE; i++) {
+        usleep(FOLLOW_MS * 1000);
+        ctx_err_clear(&cli->ctx);
+        rc = ask(api, from, LINES_MAX, cursor, answer);
+    }
+    return rc;
+}
+
 /* Until somebody presses Ctrl-C or the platform goes down. */
 static int follow(struct cli *cli, struct api *api, const struct source *from,
                   json_t *last)
@@ -246,7 +266,7 @@ static int follow(struct cli *cli, struct api *api, const struct source *from,
         last = NULL;
         if (!more)
             usleep(FOLLOW_MS * 1000);
-        rc = ask(api, from, LINES_MAX, cursor, &last);
+        rc = ask_again(cli, api, from, cursor, &last);
         free(cursor);
         if (rc < 0)
             return rc;

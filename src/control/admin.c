@@ -4,6 +4,7 @@
 #include "base/locks.h"
 #include "base/log.h"
 #include "control/archive.h"
+#include "control/join.h"
 #include "control/text.h"
 
 #include <stdlib.h>
@@ -17,17 +18,11 @@ struct admin {
     struct http_exchange *first, **end; /* the inbox, chained by user */
 };
 
-static const struct admin_route *const route_tables[] = {admin_app_routes,
-                                                         admin_service_routes,
-                                                         admin_cron_routes,
-                                                         admin_domain_routes,
-                                                         admin_index_routes,
-                                                         admin_identity_routes,
-                                                         admin_queue_routes,
-                                                         admin_platform_routes,
-                                                         admin_datastore_routes,
-                                                         admin_log_routes,
-                                                         NULL};
+static const struct admin_route *const route_tables[] = {
+    admin_app_routes,    admin_service_routes,  admin_cron_routes,
+    admin_domain_routes, admin_index_routes,    admin_identity_routes,
+    admin_queue_routes,  admin_platform_routes, admin_datastore_routes,
+    admin_log_routes,    admin_join_routes,     NULL};
 
 /* ---- answers ---- */
 

@@ -22,6 +22,7 @@
 #include "control/hold.h"
 #include "control/instance.h"
 #include "control/job.h"
+#include "control/join.h"
 #include "control/logs.h"
 #include "control/operation.h"
 #include "control/proc.h"
@@ -191,8 +192,8 @@ static int take_lock(struct ctx *ctx, struct control *ctl)
 
 static int make_folders(struct ctx *ctx, const struct control *ctl)
 {
-    static const char *const folders[] = {"run/tmp", "data", "logs", "apps",
-                                          "cache/uploads"};
+    static const char *const folders[] = {
+        "run/tmp", "data", "logs", "apps", "cache/uploads", "cache/bases"};
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sizeof(folders) / sizeof(folders[0]); i++)
@@ -302,6 +303,7 @@ static void on_chore(uv_timer_t *t)
     logs_chore(ctl);
     admin_datastore_chore(ctl);
     acme_chore(ctl);
+    join_chore(ctl);
 }
 
 /* ---- stop ---- */

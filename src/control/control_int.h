@@ -69,6 +69,7 @@ struct control {
     bool domains_busy; /* a change of theirs is under way (domains.h) */
     struct operation *operations; /* newest first */
     int jobs;                     /* operations under way */
+    int64_t swept;                /* join_chore() looked; seconds, monotonic */
     json_t *read_only; /* whose writes are stopped, as last heard; or NULL */
 
     bool stopping;

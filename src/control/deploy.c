@@ -18,6 +18,7 @@
 #include "control/archive.h"
 #include "control/bring.h"
 #include "control/instance.h"
+#include "control/join.h"
 #include "control/retire.h"
 #include "control/routing.h"
 #include "control/server_call.h"
@@ -182,7 +183,7 @@ static void step_done(struct deploy *d, struct ctx *ctx)
     if (d->same)
         retire(ctl, d->same, on_replaced_gone, ctl);
     traffic_retire(ctl, d->service, d->doc_before);
-    archive_forget(ctl, d->v->archive);
+    join_keep(ctl, d->v->archive, d->service);
     json_decref(d->doc_before);
     operation_end(d->op, ctx, 0, deploy_version_json(ctl, d->v, true));
     ctl->jobs--;

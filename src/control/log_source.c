@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,9 +19,19 @@ struct family {
     size_t n;
 };
 
+/* Places outlive the process: bytes_hash() will not do. */
+static uint32_t lasting_hash(struct bytes b)
+{
+    static const unsigned char key[crypto_shorthash_KEYBYTES];
+    unsigned char sum[crypto_shorthash_BYTES];
+
+    crypto_shorthash(sum, b.p, b.n, key);
+    return (uint32_t)get_be64(sum);
+}
+
 uint32_t log_source_id(const struct log_source *s)
 {
-    return (uint32_t)bytes_hash(s->name);
+    return lasting_hash(s->name);
 }
 
 /* ---- lists ---- */
@@ -236,7 +247,7 @@ static uint32_t mark_at(const struct member *m, int64_t offset)
     size_t n = offset < MARK_BYTES ? (size_t)offset : MARK_BYTES;
     ssize_t got = n ? pread(m->fd, text, n, offset - (int64_t)n) : 0;
 
-    return got > 0 ? (uint32_t)bytes_hash(BYTES(text, (size_t)got)) : 0;
+    return got > 0 ? lasting_hash(BYTES(text, (size_t)got)) : 0;
 }
 
 static bool is_at(const struct member *m, const struct log_place *place)

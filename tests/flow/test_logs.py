@@ -236,6 +236,11 @@ def test_a_follower_sees_each_line_once_across_rotation(talkers):
                   host=SIDE if burst % 3 == 0 else 'demo.localhost')
             seen += 400
             p.wait_line(f'number {seen - 1} ')
+            if burst == 5:
+                m.controller.kill9()
+                m.get(f'/count/10/{seen}')
+                seen += 10
+                m.up().ready()
         numbers = [int(n) for n in re.findall(r'number (\d+) ', p.output())]
         assert numbers == list(range(seen))
         assert len(log_files(m, 'demo.default.one.log')) > 2
