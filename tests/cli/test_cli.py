@@ -198,7 +198,9 @@ def test_project_comes_from_option_then_file_then_folder(
 def test_no_promote_leaves_the_traffic(controller, app, appscale):
     done = appscale('deploy', app, '--version', 'v1', '--no-promote', '--json')
     assert controller.versions['guest/default/v1']['promote'] == 'false'
-    assert json.loads(done.stdout) == {
+    answer = json.loads(done.stdout)
+    assert answer.pop('sentBytes') == answer.pop('archiveBytes') > 0
+    assert answer == {
         'project': 'guest', 'service': 'default', 'version': 'v1',
         'url': 'http://v1-dot-guest.localhost'}
 

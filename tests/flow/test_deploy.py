@@ -1,8 +1,11 @@
 """Deployments: what goes wrong leaves what ran, what goes well loses nothing."""
 import concurrent.futures
+import glob
+import hashlib
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -14,6 +17,8 @@ import requests
 
 from flow import apps
 from flow.machine import Failed
+from lib import paths
+from lib.process import run
 
 
 def deploy(m, version, text, **kwargs):
@@ -358,3 +363,145 @@ def test_a_handler_may_demand_a_sign_in(running):
     assert get('/in', cookie).status_code == 302     # an older password
     cookie = running.sign_in(host, 'ann@example.com', 'secret-2')
     assert get('/boss', cookie).json()['text'] == 'gated'
+
+
+# ---- only what has changed travels ----
+
+BIG = 300
+
+
+def make_app(folder, text, data=None):
+    """An application whose archive is too large to be sent whole."""
+    folder.mkdir(exist_ok=True)
+    (folder / 'app.yaml').write_text(
+        'runtime: python311\nentrypoint: python server.py\n')
+    (folder / 'server.py').write_text(apps.server(text)['server.py'])
+    for i in range(BIG):
+        (folder / f'd{i}').write_bytes(
+            data or hashlib.sha512(b'%d' % i).digest() * 2 +
+            random.Random(i).randbytes(2000))
+    return str(folder)
+
+
+def send(m, folder, *more, ok=True, project='travel'):
+    """`appscale deploy`: its JSON, or what it said."""
+    done = run([paths.APPSCALE, 'deploy', folder, '--json', '--project',
+                project, '--root', m.root, *more], check=False)
+    assert (done.returncode == 0) == ok, done.stderr
+    return json.loads(done.stdout) if ok else done.stderr
+
+
+def deployed(m, project='travel'):
+    """The files of the newest deployment."""
+    newest = max(glob.glob(f'{m.root}/apps/{project}/default/*/*/app'),
+                 key=lambda path: int(path.split('/')[-2]))
+    return {os.path.basename(p): open(p, 'rb').read()
+            for p in glob.glob(newest + '/*') if os.path.isfile(p)}
+
+
+def folder_files(folder):
+    return {name: open(os.path.join(folder, name), 'rb').read()
+            for name in os.listdir(folder)}
+
+
+def test_only_what_has_changed_travels(machine, tmp_path):
+    m = machine.up()
+    folder = tmp_path / 'app'
+    first = send(m, make_app(folder, 'one'))
+    assert first['sentBytes'] == first['archiveBytes'] > 500_000
+    assert m.get(host='travel.localhost').json()['text'] == 'one'
+    assert send(m, str(folder))['sentBytes'] == 0
+    make_app(folder, 'two')
+    (folder / 'd7').unlink()
+    (folder / 'new').write_text('new')
+    change = send(m, str(folder))
+    assert 0 < change['sentBytes'] < first['sentBytes'] / 5
+    assert m.get(host='travel.localhost').json()['text'] == 'two'
+    assert deployed(m) == folder_files(folder)
+    # What another project has is nobody's base.
+    other = send(m, str(folder), project='other')
+    assert other['sentBytes'] == other['archiveBytes']
+    # The store has it whole: another machine, or this one without its cache.
+    m.down()
+    shutil.rmtree(os.path.join(m.root, 'apps'))
+    shutil.rmtree(os.path.join(m.root, 'cache', 'bases'))
+    m.up()
+    assert m.get(host='travel.localhost').json()['text'] == 'two'
+    assert deployed(m) == folder_files(folder)
+    make_app(folder, 'three')
+    again = send(m, str(folder))
+    assert again['sentBytes'] == again['archiveBytes']
+
+
+def test_a_damaged_base_is_no_harm(machine, tmp_path):
+    m = machine.up()
+    folder = tmp_path / 'app'
+    send(m, make_app(folder, 'one'))
+    base = os.path.join(m.root, 'cache', 'bases', 'travel.default')
+    with open(base, 'r+b') as f:
+        f.seek(os.path.getsize(base) // 2)
+        f.write(b'damage')
+    make_app(folder, 'two')
+    assert send(m, str(folder))['sentBytes'] > 0
+    assert m.get(host='travel.localhost').json()['text'] == 'two'
+    assert deployed(m) == folder_files(folder)
+    with open(base, 'wb') as f:
+        f.write(b'no archive at all')
+    make_app(folder, 'three')
+    answer = send(m, str(folder))
+    assert answer['sentBytes'] == answer['archiveBytes']
+
+
+@pytest.mark.parametrize('point', ['written', 'joined'])
+def test_a_crash_while_joining_leaves_what_ran(machine, tmp_path, point):
+    m = machine.up()
+    folder = tmp_path / 'app'
+    send(m, make_app(folder, 'one'))
+    m.down()
+    m.up(APPSCALE_ERRINJ=f'control.join.{point}=1')
+    make_app(folder, 'two')
+    send(m, str(folder), ok=False)
+    assert m.controller.wait() == -signal.SIGKILL
+    m.up()
+    assert m.get(host='travel.localhost').json()['text'] == 'one'
+    send(m, str(folder))
+    assert m.get(host='travel.localhost').json()['text'] == 'two'
+    assert deployed(m) == folder_files(folder)
+
+
+@pytest.mark.parametrize('body, query, status', [
+    ({}, '', 400), ({'members': []}, '', 400), ({'members': ['x']}, '', 400),
+    ({'members': [7]}, '', 400), ({'members': 7}, '', 400),
+    ({'members': ['0' * 64]}, '&pack=..', 404),
+    ({'members': ['0' * 64]}, '&pack=' + '0' * 64, 404),
+    ({'members': ['0' * 64] * 20001}, '', 400)])
+def test_a_join_of_nonsense_is_refused(running, body, query, status):
+    where = f'/v1/archives/{"a" * 64}:join?project=demo&service=default'
+    assert running.api('POST', where + query, body)[0] == status
+
+
+@pytest.mark.parametrize('project, service', [
+    ('../..', 'default'), ('demo', '../x'), ('', ''), ('demo', 'a.b')])
+def test_a_base_is_named_by_ids_alone(running, project, service):
+    where = f'/v1/archives/{"a" * 64}:plan?' + urllib.parse.urlencode(
+        {'project': project, 'service': service})
+    assert running.api('POST', where, {'members': ['0' * 64]})[0] == 400
+    assert running.api(
+        'POST', f'/v1/archives/{"a" * 64}:plan?project=demo&service=nobody',
+        {'members': ['0' * 64]}) == (200, {'missing': [0]})
+
+
+def test_what_nobody_needs_is_swept(machine, tmp_path):
+    m = machine.up()
+    send(m, make_app(tmp_path / 'app', 'one'))
+    m.down()
+    cache = os.path.join(m.root, 'cache')
+    for name in 'bases/gone.default', 'uploads/' + '1' * 64, 'uploads/young':
+        with open(os.path.join(cache, name), 'w'):
+            pass
+    os.utime(os.path.join(cache, 'uploads', '1' * 64), (1, 1))
+    m.up()
+    for name in 'gone', '1111':
+        m.controller.wait_line(f'join.swept file=.*/{name}', 20)
+    assert os.listdir(os.path.join(cache, 'bases')) == ['travel.default']
+    assert os.listdir(os.path.join(cache, 'uploads')) == ['young']

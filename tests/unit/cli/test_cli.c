@@ -360,6 +360,56 @@ static void the_same_files_give_the_same_archive(void **state)
     close(third.fd);
 }
 
+/* How many members of `b` are not in `a`. */
+static size_t differ(const struct archive *a, const struct archive *b)
+{
+    const char **wanted = ARENA_ARRAY(&arena, const char *, b->members.n);
+    size_t *missing;
+
+    for (size_t i = 0; i < b->members.n; i++)
+        wanted[i] = b->members.list[i].sha256;
+    return members_missing(&ctx, wanted, b->members.n, &a->members, 1,
+                           &missing);
+}
+
+static void a_change_leaves_the_members_of_others_alone(void **state)
+{
+    enum { FILES = 200 };
+    const char *dir = folder_new("members");
+    char *large = arena_zalloc(&arena, 100001);
+    struct archive before, after;
+
+    memset(large, 'x', 100000);
+    for (int i = 0; i < FILES; i++)
+        put(dir, arena_printf(&arena, "f%d", i),
+            arena_printf(&arena, "text %d", i));
+    put(dir, "large", large);
+    before = pack(dir);
+    assert_true(before.members.n > FILES / 20);
+    assert_true(before.members.n < FILES);
+    put(dir, "f7", "another");
+    after = pack(dir);
+    assert_int_equal(differ(&before, &after), 1);
+    close(before.fd);
+    before = after;
+    put(dir, "f100a", "new");
+    after = pack(dir);
+    assert_in_range(differ(&before, &after), 1, 2);
+    close(before.fd);
+    before = after;
+    large[5] = 'y';
+    put(dir, "large", large);
+    after = pack(dir);
+    assert_int_equal(differ(&before, &after), 1);
+    close(before.fd);
+    before = after;
+    unlink(arena_printf(&arena, "%s/large", dir));
+    after = pack(dir);
+    assert_in_range(differ(&before, &after), 0, 1);
+    close(before.fd);
+    close(after.fd);
+}
+
 static void an_empty_folder_is_a_good_archive(void **state)
 {
     struct archive a = pack(folder_new("nothing"));
@@ -469,6 +519,7 @@ int main(void)
         TEST(an_include_of_itself_ends),
         TEST(an_archive_holds_what_the_folder_held),
         TEST(the_same_files_give_the_same_archive),
+        TEST(a_change_leaves_the_members_of_others_alone),
         TEST(an_empty_folder_is_a_good_archive),
         TEST(a_link_out_of_the_folder_is_refused_by_name),
         TEST(a_loop_of_links_ends),
