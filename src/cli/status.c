@@ -143,6 +143,8 @@ static void add_version(struct table *t, const json_t *app, const json_t *s,
                            api_number(v, "requests"), api_number(v, "waiting"))
             : number(t, v, "requests");
     row[6] = api_text(s, "url", api_text(app, "url", "-"));
+    if (share <= 0) /* it answers under its own name alone */
+        row[6] = api_text(v, "url", row[6]);
 }
 
 static void add_services(struct table *t, const json_t *app)

@@ -89,8 +89,9 @@ static json_t *version_json(struct admin_call *c, const struct version *v)
 
     for (size_t i = 0; i < v->n_instances; i++)
         requests += v->instances[i]->requests;
-    return json_pack("{s:s, s:f, s:s, s:i, s:i, s:i, s:i, s:o, s:s}", "id",
-                     v->id, "share", model_share(v), "state",
+    return json_pack("{s:s, s:O*, s:f, s:s, s:i, s:i, s:i, s:i, s:o, s:s}",
+                     "id", v->id, "url", json_object_get(v->doc, "versionUrl"),
+                     "share", model_share(v), "state",
                      v->stopped ? "stopped" : "serving", "instances",
                      (int)v->n_instances, "ready", (int)instances_ready(v),
                      "requests", requests, "waiting", v->queued, "scaling",

@@ -267,6 +267,8 @@ def test_status_shows_processes_failures_and_applications(
     assert ['server', 'ready', '42', '2', 'h', '1', '9.0', 'MB'] in rows
     assert ['guest', 'default', 'v1', '100', '%', '1', 'of', '1', '0',
             'http://guest.localhost:8080'] in rows
+    assert ['guest', 'default', 'idle', '-', '1', 'of', '1', '0',
+            'http://idle-dot-x'] in rows
     assert 'bind() failed' in done.stdout
     assert json.loads(appscale('status', '--json').stdout)['ready'] is True
 

@@ -115,7 +115,11 @@ class FakeController:
                      'url': f'http://{p}.localhost:8080',
                      'versions': [{'id': v['id'], 'share': 1, 'instances': 1,
                                    'ready': 1, 'requests': 0, 'waiting': 0,
-                                   'state': 'serving'}]}
+                                   'state': 'serving'},
+                                  {'id': 'idle', 'share': 0, 'instances': 1,
+                                   'ready': 1, 'requests': 0, 'waiting': 0,
+                                   'state': 'serving',
+                                   'url': 'http://idle-dot-x'}]}
                     for k, v in self.versions.items()
                     if k.startswith(p + '/')]} for p in self.apps]
         return 200, {
