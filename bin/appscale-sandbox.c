@@ -29,6 +29,8 @@ static const char usage[] =
     "  --api-port N       a port it may connect to\n"
     "  --closed N[-M]     ports it may neither take nor connect to\n"
     "  --served N[-M]     ports it may connect to, and not take\n"
+    "  --users N-M        users of others: no connection to what they listen "
+    "on\n"
     "  --no-gate          leave its network alone\n"
     "  --bare             do without namespaces\n"
     "  --probe            print what can be enforced here, and end\n"
@@ -49,6 +51,7 @@ enum {
     OPT_API_PORT,
     OPT_CLOSED,
     OPT_SERVED,
+    OPT_USERS,
     OPT_NO_GATE,
     OPT_BARE,
     OPT_PROBE,
@@ -69,6 +72,7 @@ static const struct option longs[] = {
     {"api-port", required_argument, NULL, OPT_API_PORT},
     {"closed", required_argument, NULL, OPT_CLOSED},
     {"served", required_argument, NULL, OPT_SERVED},
+    {"users", required_argument, NULL, OPT_USERS},
     {"no-gate", no_argument, NULL, OPT_NO_GATE},
     {"bare", no_argument, NULL, OPT_BARE},
     {"probe", no_argument, NULL, OPT_PROBE},
@@ -93,6 +97,16 @@ static void add_path(struct sandbox *sb, enum sandbox_access access,
         die("%s: not a full path, or one too many", path);
     sb->paths[sb->n_paths++] =
         (struct sandbox_path){.access = access, .path = path};
+}
+
+static void set_users(struct sandbox *sb, const char *text)
+{
+    struct policy *p = &sb->policy;
+    int used = 0;
+
+    if (sscanf(text, "%u-%u%n", &p->first_user, &p->last_user, &used) != 2 ||
+        text[used] != '\0' || p->last_user < p->first_user)
+        die("%s: not a range of users", text);
 }
 
 static void add_ports(struct sandbox *sb, const char *text, bool open)
@@ -146,6 +160,9 @@ static void set_option(struct sandbox *sb, int c, const char *text)
         break;
     case OPT_SERVED:
         add_ports(sb, text, true);
+        break;
+    case OPT_USERS:
+        set_users(sb, text);
         break;
     case OPT_NO_GATE:
         sb->gated = false;

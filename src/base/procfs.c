@@ -175,6 +175,31 @@ pid_t procfs_socket_owner(const char *peer)
     return pid;
 }
 
+static bool listens_in(const char *table, int port, uid_t first, uid_t last,
+                       uid_t except)
+{
+    enum { LISTEN = 10 };
+    bool found = false;
+    char line[512];
+    unsigned at, state, uid;
+    FILE *f = fopen(table, "re");
+
+    while (f && !found && fgets(line, sizeof(line), f))
+        found = sscanf(line, " %*d: %*[0-9A-F]:%x %*s %x %*s %*s %*s %u", &at,
+                       &state, &uid) == 3 &&
+                state == LISTEN && (int)at == port && uid >= first &&
+                uid <= last && uid != except;
+    if (f)
+        fclose(f);
+    return found;
+}
+
+bool procfs_listens(int port, uid_t first, uid_t last, uid_t except)
+{
+    return listens_in("/proc/net/tcp", port, first, last, except) ||
+           listens_in("/proc/net/tcp6", port, first, last, except);
+}
+
 /* ---- environments ---- */
 
 const char *procfs_env(struct arena *a, pid_t pid, const char *name)

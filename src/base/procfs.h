@@ -33,6 +33,10 @@ size_t procfs_all(struct arena *a, struct procfs_stat **out);
  */
 pid_t procfs_socket_owner(const char *peer);
 
+/* Whether a program of one of the users from `first` to `last`, but `except`,
+ * listens on the TCP port, whatever the address. */
+bool procfs_listens(int port, uid_t first, uid_t last, uid_t except);
+
 /* The value of a variable of the environment it was started with, in the arena;
  * NULL when it has none, or may not be looked at. */
 const char *procfs_env(struct arena *a, pid_t pid, const char *name);

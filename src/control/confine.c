@@ -168,6 +168,11 @@ static void add_ports(struct words *w, const struct settings *s)
         arena_printf(w->a, "%lld-%lld", (long long)s->instance_port_first,
                      (long long)s->instance_port_last));
     add_number(w, "--closed", s->rabbitmq_port);
+    if (getuid() == 0)
+        add(w, "--users",
+            arena_printf(
+                w->a, "%lld-%lld", (long long)s->sandbox_uid_first,
+                (long long)(s->sandbox_uid_first + s->sandbox_uids - 1)));
 }
 
 /* The folder or the file that a static handler covers whole, below the

@@ -1,6 +1,8 @@
 /* gate - hear, judge, make the call, answer. */
 #include "sandbox/gate.h"
 
+#include "base/procfs.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -168,11 +170,17 @@ static int stand_where(const struct call *c)
 static int do_connect(struct call *c)
 {
     struct policy_address to = policy_address(&c->to, c->n);
+    bool here;
     int rc;
 
     if (to.kind == POLICY_INET && c->to.ss_family == AF_UNSPEC)
         to.kind = POLICY_OTHER; /* takes a connection back */
-    rc = policy_connect(gate.policy, &to, to.kind == POLICY_INET && is_here(c));
+    here = to.kind == POLICY_INET && is_here(c);
+    rc = policy_connect(gate.policy, &to, here);
+    if (rc == 0 && policy_is_unknown(gate.policy, &to, here) &&
+        procfs_listens(to.port, gate.policy->first_user, gate.policy->last_user,
+                       getuid()))
+        rc = -ECONNREFUSED;
     if (rc == 0 && to.kind == POLICY_PATH)
         rc = stand_where(c);
     if (rc)

@@ -66,6 +66,14 @@ int policy_connect(const struct policy *p, const struct policy_address *to,
     return r && !r->open ? -ECONNREFUSED : 0;
 }
 
+bool policy_is_unknown(const struct policy *p, const struct policy_address *to,
+                       bool here)
+{
+    return p->last_user && to->kind == POLICY_INET && here && to->port != 0 &&
+           to->port != p->port && to->port != p->api_port &&
+           !range_of(p, to->port);
+}
+
 int policy_bind(const struct policy *p, const struct policy_address *at)
 {
     if (at->kind == POLICY_ABSTRACT)

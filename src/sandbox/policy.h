@@ -3,7 +3,8 @@
  *
  * Applications share the machine's network: they reach the internet, databases
  * on loopback, and their own ports.  What is not theirs are the ports of other
- * instances, which believe X-Appengine-* headers, and those of the platform.
+ * instances, which believe X-Appengine-* headers, those of the platform, and
+ * what other applications listen on besides, where each has a user of its own.
  * Whether an address is this machine's is found out by the caller: any of its
  * addresses leads to the same ports as loopback.
  *
@@ -15,6 +16,7 @@
 #include "base/bytes.h"
 
 #include <sys/socket.h>
+#include <sys/types.h>
 
 enum { POLICY_RANGES_MAX = 16 };
 
@@ -25,6 +27,7 @@ struct policy {
         bool open; /* anybody may connect, nobody may take it */
     } ranges[POLICY_RANGES_MAX];
     size_t n_ranges;
+    uid_t first_user, last_user; /* of applications; 0: not told apart */
 };
 
 /* An address as a program gave it. */
@@ -47,6 +50,11 @@ struct policy_address policy_address(const struct sockaddr_storage *sa,
  * address is one of this machine. */
 int policy_connect(const struct policy *p, const struct policy_address *to,
                    bool here);
+
+/* Whether a connection that policy_connect() allows is to a port that might be
+ * another application's own: one that nothing here tells about. */
+bool policy_is_unknown(const struct policy *p, const struct policy_address *to,
+                       bool here);
 
 /* May it bind a socket to that?  0 or a negative errno. */
 int policy_bind(const struct policy *p, const struct policy_address *at);

@@ -19,6 +19,7 @@ from google.appengine.ext.remote_api import remote_api_bytes_pb2 as remote_api
 from flow import apps
 from flow.machine import CONTROLLER, Machine
 from lib import paths
+from lib.ports import free_port
 
 STRANGER = 54321            # an ordinary user who owns nothing
 SECRET = 'known-to-good-alone'
@@ -92,14 +93,25 @@ HANDLERS = [
 ]
 
 
+# The neighbour has a port of its own besides, for nobody else.
+LISTENS_TWICE = '''
+import os, socket
+extra = socket.create_server(("0.0.0.0", int(os.environ["EXTRA"])))
+'''
+
+
 class Harm:
     """A machine with the two applications."""
 
     def __init__(self, machine):
         self.machine = machine
         self.machine.up()
-        self.machine.deploy('good', 'one', apps.server('good'),
-                            envVariables={'SECRET': SECRET}, **apps.PLAIN)
+        self.extra = free_port()
+        self.machine.deploy('good', 'one', {'server.py': LISTENS_TWICE +
+                                            apps.server('good')['server.py']},
+                            envVariables={'SECRET': SECRET,
+                                          'EXTRA': str(self.extra)},
+                            **apps.PLAIN)
         self.machine.deploy('evil', 'one', {
             'server.py': EVIL, 'static/page': 'for browsers',
             'both/page': 'for both', 'some/page.txt': 'picked'},
@@ -110,7 +122,7 @@ class Harm:
         """What came of it: {"out": ...} or {"error": "CLASS [Errno N] .."}."""
         status = self.machine.status()
         names = {'ROOT': self.machine.root, 'GOOD': self.port('good'),
-                 'HTTP': status['httpPort']}
+                 'HTTP': status['httpPort'], 'EXTRA': self.extra}
         text = ''.join(f'{n} = {v!r}\n' for n, v in names.items()) + code
         answer = requests.post(
             f'http://127.0.0.1:{status["httpPort"]}/', data=text,
@@ -329,6 +341,27 @@ def test_an_attempt_is_refused(harm, attempt):
     code, want = ATTEMPTS[attempt]
     answer = harm.evil(code)
     assert re.match(want, answer.get('error', 'done')), answer
+
+
+def test_what_another_project_listens_on_is_refused(harm):
+    if harm.machine.prefix or os.getuid() != 0:
+        pytest.skip('an ordinary user\'s projects are one user')
+    for address in 'LOOP, EXTRA', '"127.9.9.9", EXTRA':
+        answer = harm.evil(f'connected(socket.AF_INET, ({address}))')
+        assert re.match(REFUSED, answer.get('error', 'done')), answer
+    answer = harm.evil(
+        'connected(socket.AF_INET6, ("::ffff:127.0.0.1", EXTRA))')
+    assert re.match(REFUSED, answer.get('error', 'done')), answer
+    # What no project listens on is the machine's, and open.
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        port = server.getsockname()[1]
+        assert 'error' not in harm.evil(
+            f'out = connected(socket.AF_INET, (LOOP, {port}))')
+    # And its own second port is its own.
+    assert harm.evil('''
+own = socket.create_server((LOOP, 0))
+out = connected(socket.AF_INET, own.getsockname())[0]''') == {
+        'out': '127.0.0.1'}
 
 
 def test_it_sees_the_way_to_its_own_files_alone(harm):

@@ -74,6 +74,28 @@ static void the_first_range_that_fits_counts(void **state)
     assert_int_equal(policy_bind(&p, &at), -EACCES);
 }
 
+static void what_nothing_tells_about_is_unknown(void **state)
+{
+    struct policy p = {.port = 20005, .api_port = 6103, .last_user = 7};
+    struct policy_address at = {POLICY_INET, 5432};
+    static const int known[] = {20005, 6103, 8080, 20010, 0};
+
+    (void)state;
+    assert_true(policy_add(&p, "8080", true));
+    assert_true(policy_add(&p, "20000-20999", false));
+    assert_true(policy_is_unknown(&p, &at, true));
+    assert_false(policy_is_unknown(&p, &at, false));
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        at.port = known[i];
+        assert_false(policy_is_unknown(&p, &at, true));
+    }
+    at = (struct policy_address){POLICY_PATH, 5432};
+    assert_false(policy_is_unknown(&p, &at, true));
+    at = (struct policy_address){POLICY_INET, 5432};
+    p.last_user = 0;
+    assert_false(policy_is_unknown(&p, &at, true));
+}
+
 static void ranges_are_read_or_refused(void **state)
 {
     static const char *const wrong[] = {"",     "x",    "1-",    "-1",
@@ -145,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_program_gets_what_is_its_own),
         cmocka_unit_test(the_first_range_that_fits_counts),
+        cmocka_unit_test(what_nothing_tells_about_is_unknown),
         cmocka_unit_test(ranges_are_read_or_refused),
         cmocka_unit_test(internet_addresses_have_ports),
         cmocka_unit_test(unix_addresses_have_a_path_or_none),
