@@ -9,19 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- cursors: "SOURCE-INODE-OFFSET-MARK-TIME.SOURCE-...", in hex ---- */
+/* ---- cursors: "SOURCE-POINT-TIME-POINT.SOURCE-...", in hex; a point is
+ * "INODE-OFFSET-MARK" ---- */
+
+static void add_point(struct buf *out, const struct log_point *p)
+{
+    buf_printf(out, "-%" PRIx64 "-%" PRIx64 "-%" PRIx32, p->inode,
+               (uint64_t)p->offset, p->mark);
+}
 
 const char *log_cursor_format(struct arena *a, const struct log_place *places,
                               size_t n)
 {
     struct buf out = BUF_IN(a);
 
-    for (size_t i = 0; i < n; i++)
-        buf_printf(&out,
-                   "%s%" PRIx32 "-%" PRIx64 "-%" PRIx64 "-%" PRIx32 "-%" PRIx64,
-                   i ? "." : "", places[i].source, places[i].inode,
-                   (uint64_t)places[i].offset, places[i].mark,
-                   (uint64_t)places[i].time);
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(&out, "%s%" PRIx32, i ? "." : "", places[i].source);
+        add_point(&out, &places[i].at);
+        buf_printf(&out, "-%" PRIx64, (uint64_t)places[i].time);
+        add_point(&out, &places[i].before);
+    }
     return n ? buf_cstr(&out) : "0";
 }
 
@@ -41,6 +48,32 @@ static bool take_hex(const char **p, char stop, uint64_t max, uint64_t *out)
     return true;
 }
 
+static bool take_point(const char **p, char stop, struct log_point *out)
+{
+    uint64_t offset, mark;
+
+    if (!take_hex(p, '-', UINT64_MAX, &out->inode) ||
+        !take_hex(p, '-', INT64_MAX, &offset) ||
+        !take_hex(p, stop, UINT32_MAX, &mark))
+        return false;
+    out->offset = (int64_t)offset;
+    out->mark = (uint32_t)mark;
+    return true;
+}
+
+static bool take_place(const char **p, struct log_place *out)
+{
+    uint64_t source, time;
+
+    if (!take_hex(p, '-', UINT32_MAX, &source) ||
+        !take_point(p, '-', &out->at) || !take_hex(p, '-', INT64_MAX, &time) ||
+        !take_point(p, '.', &out->before))
+        return false;
+    out->source = (uint32_t)source;
+    out->time = (int64_t)time;
+    return true;
+}
+
 bool log_cursor_parse(struct arena *a, const char *text,
                       struct log_place **places, size_t *n)
 {
@@ -48,20 +81,9 @@ bool log_cursor_parse(struct arena *a, const char *text,
     *n = 0;
     if (strcmp(text, "0") == 0)
         return true;
-    while (*text) {
-        uint64_t source, inode, offset, mark, time;
-
-        if (*n == LOG_QUERY_SOURCES ||
-            !take_hex(&text, '-', UINT32_MAX, &source) ||
-            !take_hex(&text, '-', UINT64_MAX, &inode) ||
-            !take_hex(&text, '-', INT64_MAX, &offset) ||
-            !take_hex(&text, '-', UINT32_MAX, &mark) ||
-            !take_hex(&text, '.', INT64_MAX, &time))
+    while (*text)
+        if (*n == LOG_QUERY_SOURCES || !take_place(&text, &(*places)[(*n)++]))
             return false;
-        (*places)[(*n)++] =
-            (struct log_place){(uint32_t)source, inode, (int64_t)offset,
-                               (uint32_t)mark, (int64_t)time};
-    }
     return *n > 0;
 }
 

@@ -1,6 +1,8 @@
 /* log_source - files, blocks, lines. */
 #include "control/log_source.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -14,7 +16,7 @@ struct family {
     struct member {
         int fd;
         uint64_t inode;
-        int64_t size;
+        int64_t size, changed; /* bytes; seconds since 1970 */
     } * files;
     size_t n;
 };
@@ -212,7 +214,8 @@ static void family_open(struct arena *a, const char *path, struct family *f)
             close(fd);
             continue;
         }
-        f->files[f->n++] = (struct member){fd, st.st_ino, st.st_size};
+        f->files[f->n++] =
+            (struct member){fd, st.st_ino, st.st_size, st.st_mtime};
     }
 }
 
@@ -250,10 +253,47 @@ static uint32_t mark_at(const struct member *m, int64_t offset)
     return got > 0 ? lasting_hash(BYTES(text, (size_t)got)) : 0;
 }
 
-static bool is_at(const struct member *m, const struct log_place *place)
+static bool is_at(const struct member *m, const struct log_point *p)
 {
-    return m->inode == place->inode && m->size >= place->offset &&
-           mark_at(m, place->offset) == place->mark;
+    return m->inode == p->inode && m->size >= p->offset &&
+           mark_at(m, p->offset) == p->mark;
+}
+
+static struct log_point point_in(const struct member *m, int64_t offset)
+{
+    return (struct log_point){m->inode, offset, mark_at(m, offset)};
+}
+
+/* Whether somebody may still have a block for a file that was renamed. */
+static bool may_grow(const struct member *m)
+{
+    enum { SECONDS = 60 };
+
+    return m->changed > clock_wall() / CLOCK_SEC - SECONDS;
+}
+
+/* What the lines from `to` on may continue; those of a file's beginning, what
+ * has been read before. */
+static void look_above(struct reading *r, const struct member *m, int64_t to)
+{
+    int64_t from = to > LOG_SOURCE_ABOVE ? to - LOG_SOURCE_ABOVE : 0;
+    struct bytes text = BYTES(r->block, read_block(r, m->fd, from, to));
+    const char *end;
+
+    if (to > 0)
+        r->thread = (struct log_thread){0};
+    for (bool cut = from > 0; text.n; cut = false) {
+        struct log_entry ignored = {.time = 0};
+        size_t n;
+
+        end = memchr(text.p, '\n', text.n);
+        n = end ? (size_t)(end - (const char *)text.p) : text.n;
+        if (!cut)
+            log_entry_parse(&r->lines, r->source->format, &r->thread,
+                            BYTES(text.p, n), &ignored);
+        text = bytes_from(text, end ? n + 1 : n);
+    }
+    arena_reset(&r->lines);
 }
 
 /* ---- backwards ---- */
@@ -290,6 +330,9 @@ static struct stack *block_before(struct reading *r, const struct member *m,
     if (at && at + 1 < r->block + n)
         skip = (size_t)(at + 1 - r->block);
     r->thread = (struct log_thread){0};
+    look_above(r, m, from + (int64_t)skip);
+    n = read_block(r, m->fd, from, *end);
+    skip = skip < n ? skip : n;
     later = r->first;
     r->first = r->last = 0;
     take_lines(r, BYTES(r->block + skip, n - skip), &s->list);
@@ -321,13 +364,14 @@ void log_source_newest(struct arena *a, const struct log_source *s,
     if (!reading_start(&r, a, s, f))
         return;
     family_open(a, s->path, &files);
+    if (files.n > 1 && may_grow(&files.files[1]))
+        place->before = point_in(&files.files[1], files.files[1].size);
     for (size_t i = 0; i < files.n && !enough; i++) {
         const struct member *m = &files.files[i];
         int64_t end = i ? m->size : whole_end(&r, m);
 
         if (i == 0)
-            *place = (struct log_place){place->source, m->inode, end,
-                                        mark_at(m, end), 0};
+            place->at = point_in(m, end);
         while (end > 0 && !enough) {
             struct stack *block = block_before(&r, m, &end);
 
@@ -356,9 +400,14 @@ static bool block_after(struct reading *r, const struct member *m, bool written,
 {
     int64_t to =
         m->size - *at > LOG_SOURCE_BLOCK ? *at + LOG_SOURCE_BLOCK : m->size;
-    size_t n = read_block(r, m->fd, *at, to), whole = n;
-    const char *last = memrchr(r->block, '\n', n);
+    size_t n, whole;
+    const char *last;
 
+    if (to <= *at)
+        return true;
+    look_above(r, m, *at);
+    n = whole = read_block(r, m->fd, *at, to);
+    last = memrchr(r->block, '\n', n);
     if (last && (to < m->size || written))
         whole = (size_t)(last + 1 - r->block);
     else if (!last && written && to == m->size)
@@ -373,8 +422,8 @@ static bool is_emptied(const struct log_source *s, const struct family *files,
                        const struct log_place *place)
 {
     return s->format == LOG_FORMAT_PART &&
-           files->files[0].inode == place->inode &&
-           !is_at(&files->files[0], place);
+           files->files[0].inode == place->at.inode &&
+           !is_at(&files->files[0], &place->at);
 }
 
 static void read_emptied(struct reading *r, const struct family *files,
@@ -386,8 +435,8 @@ static void read_emptied(struct reading *r, const struct family *files,
     while (files->n > 1 && !block_after(r, &files->files[1], false, &at, out))
         ;
     r->newer_than = 0;
-    place->offset = 0;
-    place->mark = 0;
+    place->at.offset = 0;
+    place->at.mark = 0;
 }
 
 /* Which file the place is in; the oldest, and *lost, when none is. */
@@ -396,12 +445,12 @@ static size_t file_of(const struct family *files, struct log_place *place,
 {
     size_t i = 0;
 
-    while (i < files->n && !is_at(&files->files[i], place))
+    while (i < files->n && !is_at(&files->files[i], &place->at))
         i++;
     if (i < files->n)
         return i;
-    *lost = place->inode != 0;
-    place->offset = 0;
+    *lost = place->at.inode != 0;
+    place->at.offset = 0;
     return files->n - 1;
 }
 
@@ -410,18 +459,37 @@ static bool read_on(struct reading *r, const struct family *files, size_t i,
                     struct log_place *place, struct log_list *out)
 {
     for (;;) {
-        bool ended;
+        const struct member *m = &files->files[i];
+        bool ended = block_after(r, m, i == 0, &place->at.offset, out);
 
-        place->inode = files->files[i].inode;
-        ended = block_after(r, &files->files[i], i == 0, &place->offset, out);
-        place->mark = mark_at(&files->files[i], place->offset);
+        place->at = point_in(m, place->at.offset);
         if (!ended || i == 0)
             return ended;
-        place->offset = place->mark = 0;
-        place->inode = files->files[--i].inode;
+        place->before = place->at;
+        place->at = point_in(&files->files[--i], 0);
         if (out->bytes > LOG_SOURCE_BLOCK)
             return false;
     }
+}
+
+/* What has come into the file before, and whether to look there again. */
+static bool read_late(struct reading *r, const struct family *files,
+                      struct log_place *place, struct log_list *out)
+{
+    struct log_point *p = &place->before;
+    bool ended;
+
+    for (size_t i = 1; i < files->n && p->inode; i++) {
+        const struct member *m = &files->files[i];
+
+        if (!is_at(m, p))
+            continue;
+        ended = block_after(r, m, true, &p->offset, out);
+        *p = may_grow(m) ? point_in(m, p->offset) : (struct log_point){0};
+        return ended;
+    }
+    *p = (struct log_point){0};
+    return true;
 }
 
 bool log_source_after(struct arena *a, const struct log_source *s,
@@ -439,6 +507,7 @@ bool log_source_after(struct arena *a, const struct log_source *s,
     if (files.n) {
         if (is_emptied(s, &files, place))
             read_emptied(&r, &files, place, out);
+        *more |= !read_late(&r, &files, place, out);
         *more |=
             !read_on(&r, &files, file_of(&files, place, &lost), place, out);
         place->time = r.last;

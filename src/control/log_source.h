@@ -9,9 +9,13 @@
  * emptied in place (logs.h) is followed by time: what is newer than the last
  * line seen comes from FILE.1.
  *
- * A line is read once it is whole.  What it continues is known within a block;
- * the first line of one has nothing before it.  Thread rule: any; it waits for
- * the disk.
+ * A writer may have looked at the name before a rotation, and brings its block
+ * into the file just renamed (log_writer.h): so a place has a point in that
+ * one, too, for some seconds after its last line.
+ *
+ * A line is read once it is whole.  What it continues is looked for in the
+ * LOG_SOURCE_ABOVE bytes before the first line wanted.  Thread rule: any; it
+ * waits for the disk.
  */
 #ifndef CONTROL_LOG_SOURCE_H
 #define CONTROL_LOG_SOURCE_H
@@ -20,6 +24,7 @@
 
 enum {
     LOG_SOURCE_BLOCK = 256 * 1024,
+    LOG_SOURCE_ABOVE = 16 * 1024,
     LOG_SOURCE_KEPT = 2 * 1024 * 1024, /* bytes of entries of one source */
     LOG_SOURCE_FILES = 128,            /* old files that are looked for */
 };
@@ -30,13 +35,18 @@ struct log_source {
     enum log_format format;
 };
 
+struct log_point {
+    uint64_t inode; /* 0: there was no file */
+    int64_t offset;
+    uint32_t mark; /* of the bytes before it */
+};
+
 /* Where reading has come to. */
 struct log_place {
     uint32_t source; /* log_source_id() */
-    uint64_t inode;  /* 0: there was no file */
-    int64_t offset;
-    uint32_t mark; /* of the bytes before it */
-    int64_t time;  /* of the last line; 0: none */
+    struct log_point at;
+    struct log_point before; /* in the file before, while that may grow */
+    int64_t time;            /* of the last line; 0: none */
 };
 
 enum log_requests { LOG_REQUESTS_TOO, LOG_REQUESTS_ONLY, LOG_REQUESTS_NONE };

@@ -150,21 +150,26 @@ static void a_cursor_reads_back_and_nothing_else_does(void **state)
                                       "00",
                                       "1-2-3-4",
                                       "1-2-3-4-",
-                                      "1-2-3-4-5.",
-                                      "x-1-1-1-1",
+                                      "1-2-3-4-5-0-0-0.",
+                                      "x-1-1-1-1-0-0-0",
                                       "-1-1-1",
-                                      "1--1-1-1",
+                                      "1--1-1-1-0-0-0",
                                       "1-1-1-1-1-1",
-                                      "1-1- 1-1-1",
-                                      "+1-1-1-1-1",
-                                      "123456789-1-1-1-1",
-                                      "1-1-ffffffffffffffff-1-1",
-                                      "1-1-1-1-1.1",
-                                      "1-10000000000000000-1-1-1",
-                                      "1-1-1-100000000-1"};
-    const struct log_place in[] = {
-        {0xffffffff, UINT64_MAX, INT64_MAX, UINT32_MAX, 0},
-        {0, 0, 0, 0, INT64_MAX}};
+                                      "1-1- 1-1-1-0-0-0",
+                                      "+1-1-1-1-1-0-0-0",
+                                      "123456789-1-1-1-1-0-0-0",
+                                      "1-1-ffffffffffffffff-1-1-0-0-0",
+                                      "1-1-1-1-1",
+                                      "1-1-1-1-1-1-1",
+                                      "1-1-1-1-1-1-1-1-1",
+                                      "1-1-1-1-1-1-ffffffffffffffff-1",
+                                      "1-1-1-1-1-0-0-0.1",
+                                      "1-10000000000000000-1-1-1-0-0-0",
+                                      "1-1-1-100000000-1-0-0-0"};
+    const struct log_place in[] = {{.source = 0xffffffff,
+                                    .at = {UINT64_MAX, INT64_MAX, UINT32_MAX},
+                                    .before = {1, 2, 3}},
+                                   {.time = INT64_MAX}};
     struct log_place *out;
     size_t n;
 
@@ -174,9 +179,8 @@ static void a_cursor_reads_back_and_nothing_else_does(void **state)
     assert_int_equal(n, 2);
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(out[i].source, in[i].source);
-        assert_true(out[i].inode == in[i].inode);
-        assert_int_equal(out[i].offset, in[i].offset);
-        assert_int_equal(out[i].mark, in[i].mark);
+        assert_memory_equal(&out[i].at, &in[i].at, sizeof(in[i].at));
+        assert_memory_equal(&out[i].before, &in[i].before, sizeof(in[i].at));
         assert_int_equal(out[i].time, in[i].time);
     }
     assert_true(
@@ -356,6 +360,81 @@ static void a_cursor_goes_on_across_rotation(void **state)
     assert_int_equal(seen, next);
 }
 
+/* A writer that looked at the name before a rotation writes behind it. */
+static void a_block_that_lands_in_an_old_file_is_seen(void **state)
+{
+    struct log_query q = {.filter = {.project = "p"}};
+    struct log_answer a;
+
+    (void)state;
+    say("p.s.v.log", 1, "one", 0);
+    a = query(&q);
+    for (int i = 0; i < 3; i++) {
+        log_rotate(file("p.s.v.log"), 3);
+        say("p.s.v.log", 2, "two", 0);
+        q.cursor = a.cursor;
+        a = query(&q);
+        assert_string_equal(words(&a), "two");
+        say("p.s.v.log.1", 3, "late", 0);
+        say("p.s.v.log", 4, "four", 0);
+        q.cursor = a.cursor;
+        a = query(&q);
+        assert_string_equal(words(&a), "late four");
+        assert_false(a.lost);
+    }
+    /* Between the newest and what is asked next. */
+    q.cursor = NULL;
+    q.lines = 1;
+    log_rotate(file("p.s.v.log"), 3);
+    say("p.s.v.log", 5, "five", 0);
+    a = query(&q);
+    say("p.s.v.log.1", 6, "late", 0);
+    q.cursor = a.cursor;
+    a = query(&q);
+    assert_string_equal(words(&a), "late");
+}
+
+/* The frames come in another answer than the line that began them. */
+static void
+what_continues_a_line_of_the_answer_before_is_as_severe(void **state)
+{
+    struct log_query q = {
+        .filter = {.project = "p", .least = LOG_SEVERITY_ERROR}};
+    struct log_answer a;
+
+    (void)state;
+    say("p.s.v.log", 1, "Traceback (most recent call last):", 0);
+    a = query(&q);
+    assert_int_equal(a.n, 1);
+    say("p.s.v.log", 1, "  File", 0);
+    q.cursor = a.cursor;
+    a = query(&q);
+    assert_int_equal(a.n, 1);
+    say("p.s.v.log", 1, "KeyError", 0);
+    say("p.s.v.log", 1, "on", 0);
+    q.cursor = a.cursor;
+    a = query(&q);
+    assert_string_equal(words(&a), "KeyError");
+}
+
+/* A block of the newest begins between them. */
+static void a_traceback_across_blocks_is_as_severe(void **state)
+{
+    struct log_query q = {
+        .filter = {.project = "p", .least = LOG_SEVERITY_ERROR}};
+    struct log_answer a;
+
+    (void)state;
+    say("p.s.v.log", 1, "Traceback (most recent call last):", 0);
+    for (int i = 0; i < 40; i++)
+        say("p.s.v.log", 2, "  File", 200);
+    say("p.s.v.log", 2, "KeyError", 0);
+    for (int i = 0; i < (LOG_SOURCE_BLOCK - 4000) / 1034; i++)
+        say("p.s.v.log", 2, "on", 1000);
+    a = query(&q);
+    assert_int_equal(a.n, 42);
+}
+
 static void what_is_gone_is_told(void **state)
 {
     struct log_query q = {.filter = {.project = "p"}};
@@ -452,6 +531,9 @@ int main(void)
         TEST(a_cursor_reads_back_and_nothing_else_does),
         FILES(versions_and_requests_are_merged_by_time),
         FILES(a_cursor_goes_on_across_rotation),
+        FILES(a_block_that_lands_in_an_old_file_is_seen),
+        FILES(what_continues_a_line_of_the_answer_before_is_as_severe),
+        FILES(a_traceback_across_blocks_is_as_severe),
         FILES(what_is_gone_is_told),
         FILES(a_file_that_was_emptied_is_followed_by_time),
         FILES(the_newest_of_a_long_log_come_first),
