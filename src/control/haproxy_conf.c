@@ -32,6 +32,10 @@
  * frontends its answers look like an instance's. */
 #define NOBODY_HEADER "X-Appscale-Nobody"
 
+/* The answer tells the access log which instance made it. */
+#define TELL_INSTANCE                                                          \
+    "    http-response set-header " ROUTING_INSTANCE_HEADER " %%[srv_name]"
+
 /*
  * What the edge knows and haproxy turns into the SDKs' headers.  nginx sets
  * every one of them, to nothing where it has nothing to say.
@@ -191,7 +195,8 @@ static void add_frontend(const struct control *ctl, struct buf *out)
                "    http-request del-header X-Google- -m beg\n"
                "    http-request del-header X_Appengine -m beg\n"
                "    http-response del-header X-Accel-Redirect\n"
-               "    http-response del-header " ROUTING_ERROR_HEADER "\n",
+               "    http-response del-header " ROUTING_ERROR_HEADER
+               "\n" TELL_INSTANCE " unless { srv_name again }\n",
                LISTENER_FIRST_FD + HAPROXY_EDGE);
     add_variables(out);
     for (size_t i = 0; i < sizeof(user_headers) / sizeof(user_headers[0]); i++)
@@ -352,7 +357,8 @@ static void add_again_frontend(const struct control *ctl, struct buf *out)
                "    http-request set-var(txn.timeout) "
                "req.hdr(X-Appengine-Timeout-Ms)\n"
                "    http-request lua.hold\n"
-               "    http-response del-header " NOBODY_HEADER "\n",
+               "    http-response del-header " NOBODY_HEADER "\n" TELL_INSTANCE
+               "\n",
                control_path(ctl, &a, AGAIN_SOCKET), ROUTING_LONG_SECONDS);
     for (const struct version *v = model_next(&ctl->model, NULL); v;
          v = model_next(&ctl->model, v))

@@ -340,11 +340,14 @@ static bool request_line(struct arena *a, struct bytes line,
 {
     struct bytes at = member(line, " at="), path = member(line, " path=");
     struct bytes method = member(line, " method=");
+    struct bytes instance = member(line, " instance=");
     int status = (int)number(member(line, " status="));
 
     if (!split_app(a, member(line, " app="), out))
         return false;
     out->request = true;
+    if (instance.n > 1 && *(const char *)instance.p == 'i')
+        out->instance = bytes_from(instance, 1);
     out->time = at.n ? (int64_t)(number(at) * CLOCK_SEC)
                      : iso_time(member(line, "time="));
     out->severity = status >= 500   ? LOG_SEVERITY_ERROR

@@ -43,7 +43,7 @@ struct log_entry {
     enum log_severity severity;
     struct bytes source;   /* "S.V" of a request; else as the reader says */
     struct bytes project;  /* of a request */
-    struct bytes instance; /* "0"; empty when it is none's */
+    struct bytes instance; /* "0"; empty when it is none's, as of a file */
     struct bytes text;
     struct bytes json; /* the whole line when it is a JSON object */
     bool request;

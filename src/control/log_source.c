@@ -98,7 +98,7 @@ static bool is_in_time(const struct log_filter *f, int64_t time)
 static bool fits(const struct log_filter *f, const struct log_entry *e)
 {
     if (e->request
-            ? f->requests == LOG_REQUESTS_NONE || f->instance ||
+            ? f->requests == LOG_REQUESTS_NONE ||
                   (f->project && !bytes_eq_str(e->project, f->project)) ||
                   !of_version(f, e->source)
             : f->requests == LOG_REQUESTS_ONLY)

@@ -187,6 +187,7 @@ static void add_proxy(const struct control *ctl, struct buf *out)
         "    proxy_hide_header X-Cloud-Trace-Context;\n"
         "    add_header X-Cloud-Trace-Context $appscale_trace always;\n"
         "    proxy_hide_header " ROUTING_ERROR_HEADER ";\n"
+        "    proxy_hide_header " ROUTING_INSTANCE_HEADER ";\n"
         "    proxy_hide_header X-AppEngine-BlobKey;\n"
         "    proxy_hide_header X-AppEngine-BlobRange;\n",
         ctl->settings.request_seconds, ctl->settings.request_seconds);
@@ -220,7 +221,8 @@ static void add_http(const struct control *ctl, struct buf *out)
              "app=$appscale_version "
              "method=$appscale_method path=\"$request_uri\" status=$status "
              "seconds=$request_time bytes=$body_bytes_sent request=$request_id "
-             "client=$remote_addr';\n"
+             "client=$remote_addr "
+             "instance=$upstream_http_x_appscale_instance';\n"
              "    log_format file 'time=$time_iso8601 at=$msec "
              "app=$appscale_version "
              "method=$appscale_method path=\"$request_uri\" status=$status "

@@ -186,15 +186,17 @@ def test_services_and_requests_are_merged_and_sifted(talkers):
         ('default.one', '0', 'DEFAULT', 'apple 1'),
         ('side.two', '0', 'ERROR', 'ERROR: a'),
         ('default.one', '0', 'WARNING', 'apple 3'),
-        ('side.two', None, 'INFO', 'GET /app')]
+        ('side.two', '0', 'INFO', 'GET /app')]
     assert told[2]['json'] == {
         'severity': 'WARNING', 'message': 'apple 3', 'n': 7}
     assert texts(m, text='APPLE', severity='warning') == [
         'ERROR: apple 2', 'apple 3']
     assert texts(m, text='apple', service='side', requests='none') == [
         'ERROR: apple 2']
-    assert texts(m, text='apple', version='one', instance=0) == [
-        'apple 1', 'apple 3']
+    assert texts(m, text='apple', version='one', instance=0,
+                 requests='none') == ['apple 1', 'apple 3']
+    assert any('/apple-4' in t for t in texts(m, instance=0))
+    assert 'X-Appscale-Instance' not in m.get('/').headers
     assert texts(m, text='apple', instance=1) == []
     assert all(t.startswith('GET ') for t in texts(m, requests='only'))
     middle = told[1]['time']

@@ -121,8 +121,9 @@ static void the_lines_of_parts_and_requests_are_read(void **state)
     e = parse(LOG_FORMAT_REQUEST, NULL,
               "time=2026-11-26T09:00:00+01:00 at=1795680000.5 app=p/s/v "
               "method=GET path=\"/a b\" status=503 seconds=0.012 bytes=7 "
-              "request=x client=::1");
+              "request=x client=::1 instance=i12");
     assert_true(e.request);
+    assert_string_equal(arena_cstr(&arena, e.instance), "12");
     assert_int_equal(e.severity, LOG_SEVERITY_ERROR);
     assert_int_equal(e.time, 1795680000500000);
     assert_true(bytes_eq_str(e.project, "p"));
@@ -134,6 +135,7 @@ static void the_lines_of_parts_and_requests_are_read(void **state)
               "time=2026-11-26T09:00:00+01:00 app=p/s/v method=GET path=\"/\" "
               "status=200 seconds=0 bytes=7 client=::1");
     assert_int_equal(e.time, 1795680000000000);
+    assert_int_equal(e.instance.n, 0);
     e = (struct log_entry){0};
     assert_false(log_entry_parse(&arena, LOG_FORMAT_REQUEST, NULL,
                                  bytes_str("time= app=- method="), &e));
