@@ -35,8 +35,8 @@ static const struct args_option undeploy_options[] = {
 };
 
 static const struct args_option logs_options[] = {
-    {"service", "S", "only this service of the project", 0},
-    {"version", "V", "only this version", 0},
+    {"service", "S,...", "only these services of the project", 0},
+    {"version", "V,...", "only these versions", 0},
     {"instance", "I", "only this instance, by its number", 0},
     {"severity", "LEVEL", "only what is as severe: info, warning, error...", 0},
     {"grep", "TEXT", "only what contains the text, in any case", 0},

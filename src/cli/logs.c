@@ -132,6 +132,20 @@ static void add(struct cli *cli, struct buf *query, const char *name,
         buf_printf(query, "&%s=%s", name, api_escape(cli, value));
 }
 
+/* What an option says, or all that it does when it comes again: "a,b". */
+static const char *joined(struct cli *cli, const char *name)
+{
+    const struct args *args = &cli->args;
+    const char *all = NULL;
+
+    for (int i = 0; i < args->n_given; i++)
+        if (strcmp(args->given[i].option->name, name) == 0)
+            all = all ? arena_printf(&cli->arena, "%s,%s", all,
+                                     args->given[i].value)
+                      : args->given[i].value;
+    return all;
+}
+
 static int make_query(struct cli *cli, struct source *from)
 {
     struct buf query = BUF_IN(&cli->arena);
@@ -146,8 +160,8 @@ static int make_query(struct cli *cli, struct source *from)
     if (rc)
         return rc;
     add(cli, &query, "name", from->process);
-    add(cli, &query, "service", cli_option(cli, "service"));
-    add(cli, &query, "version", cli_option(cli, "version"));
+    add(cli, &query, "service", joined(cli, "service"));
+    add(cli, &query, "version", joined(cli, "version"));
     add(cli, &query, "instance", cli_option(cli, "instance"));
     add(cli, &query, "severity", cli_option(cli, "severity"));
     add(cli, &query, "text", cli_option(cli, "grep"));
@@ -176,14 +190,17 @@ static int ask(struct api *api, const struct source *from, int64_t lines,
 /* ---- what is shown ---- */
 
 /* Fit for a terminal, lines kept. */
-static const char *printable(struct cli *cli, const char *text)
+static void print_text(const char *text)
 {
-    char *copy = arena_strdup(&cli->arena, text);
+    bool person = isatty(STDOUT_FILENO);
 
-    for (char *c = copy; *c && isatty(STDOUT_FILENO); c++)
-        if (((unsigned char)*c < ' ' && *c != '\n' && *c != '\t') || *c == 0x7f)
-            *c = '?';
-    return copy;
+    for (const char *c = text; *c; c++)
+        putchar(
+            person && (((unsigned char)*c < ' ' && *c != '\n' && *c != '\t') ||
+                       *c == 0x7f)
+                ? '?'
+                : *c);
+    putchar('\n');
 }
 
 static const char *severity_color(struct cli *cli, const char *severity)
@@ -209,9 +226,9 @@ static void print_entry(struct cli *cli, const struct source *from,
            api_text(e, "source", "-"));
     if (from->project)
         printf("%s%s ", instance ? "i" : "-", instance ? instance : "");
-    printf(
-        "%s%s%s %s\n", color, strcmp(severity, "DEFAULT") == 0 ? "-" : severity,
-        *color ? cli_plain(cli) : "", printable(cli, api_text(e, "text", "")));
+    printf("%s%s%s ", color, strcmp(severity, "DEFAULT") == 0 ? "-" : severity,
+           *color ? cli_plain(cli) : "");
+    print_text(api_text(e, "text", ""));
 }
 
 static void print_answer(struct cli *cli, const struct source *from,
@@ -224,7 +241,7 @@ static void print_answer(struct cli *cli, const struct source *from,
         fprintf(stderr, "appscale logs: some lines are missing here: the log "
                         "grew faster than it was read\n");
     json_array_foreach(json_object_get(answer, "lines"), i, line)
-        puts(printable(cli, json_string_value(line)));
+        print_text(json_string_value(line));
     json_array_foreach(json_object_get(answer, "entries"), i, e)
     {
         if (cli->json)

@@ -118,12 +118,10 @@ static bool is_version_log(const struct log_filter *f, const char *file,
         return false;
     *name = BYTES(file + n + 1, end - n - 1);
     dot = memchr(name->p, '.', name->n);
-    return (!f->service ||
-            bytes_eq_str(BYTES(name->p, (size_t)(dot - file) - n - 1),
-                         f->service)) &&
-           (!f->version ||
-            bytes_eq_str(BYTES(dot + 1, (size_t)(file + end - dot - 1)),
-                         f->version));
+    return log_names_have(f->service,
+                          BYTES(name->p, (size_t)(dot - file) - n - 1)) &&
+           log_names_have(f->version,
+                          BYTES(dot + 1, (size_t)(file + end - dot - 1)));
 }
 
 static bool is_part_log(const struct log_query *q, const char *file,

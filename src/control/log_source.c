@@ -77,15 +77,27 @@ static bool contains(struct bytes text, const char *word)
     return false;
 }
 
+bool log_names_have(const char *list, struct bytes name)
+{
+    size_t n;
+
+    for (; list && *list; list += n + (list[n] == ',')) {
+        n = strcspn(list, ",");
+        if (bytes_eq(BYTES(list, n), name))
+            return true;
+    }
+    return !list;
+}
+
 /* "S.V" */
 static bool of_version(const struct log_filter *f, struct bytes source)
 {
     const char *dot = memchr(source.p, '.', source.n);
     size_t n = dot ? (size_t)(dot - (const char *)source.p) : source.n;
 
-    return (!f->service || bytes_eq_str(BYTES(source.p, n), f->service)) &&
-           (!f->version ||
-            (dot && bytes_eq_str(bytes_from(source, n + 1), f->version)));
+    return log_names_have(f->service, BYTES(source.p, n)) &&
+           log_names_have(f->version,
+                          dot ? bytes_from(source, n + 1) : BYTES_NONE);
 }
 
 /* What has no time yet may be in time. */

@@ -53,9 +53,10 @@ enum log_requests { LOG_REQUESTS_TOO, LOG_REQUESTS_ONLY, LOG_REQUESTS_NONE };
 
 /* What an entry must be; zeroed: anything. */
 struct log_filter {
-    const char *project, *service, *version; /* of requests; or NULL */
-    const char *instance;                    /* or NULL */
-    const char *text;                        /* in any case; or NULL */
+    const char *project;           /* of requests; or NULL */
+    const char *service, *version; /* "a,b"; or NULL */
+    const char *instance;          /* or NULL */
+    const char *text;              /* in any case; or NULL */
     enum log_severity least;
     enum log_requests requests;
     int64_t since, until; /* microseconds since 1970; 0: not asked */
@@ -86,6 +87,9 @@ void log_source_newest(struct arena *a, const struct log_source *s,
 bool log_source_after(struct arena *a, const struct log_source *s,
                       const struct log_filter *f, struct log_place *place,
                       struct log_list *out, bool *more);
+
+/* Whether `list` ("a,b"; NULL: everything) has the name. */
+bool log_names_have(const char *list, struct bytes name);
 
 /* Append a copy of an entry, in the arena. */
 void log_list_add(struct arena *a, struct log_list *l,

@@ -331,7 +331,8 @@ def test_logs_of_a_process_and_of_a_project(controller, app, appscale):
 
 def test_logs_asks_for_what_the_options_say(controller, app, appscale):
     appscale('deploy', app)
-    done = appscale('logs', 'guest', '--service', 's', '--version', 'v',
+    done = appscale('logs', 'guest', '--service', 's,t', '--service', 'u',
+                    '--version', 'v',
                     '--instance', '2', '--severity', 'warning', '--grep',
                     'a b&c', '--until', '2026-11-26', '--since', '1d',
                     '--requests')
@@ -342,7 +343,7 @@ def test_logs_asks_for_what_the_options_say(controller, app, appscale):
             query.pop('since').replace('Z', '+00:00'))
     assert 86399 < ago.total_seconds() < 86500
     assert query == {
-        'lines': '100', 'service': 's', 'version': 'v', 'instance': '2',
+        'lines': '100', 'service': 's,t,u', 'version': 'v', 'instance': '2',
         'severity': 'warning', 'text': 'a b&c', 'requests': 'only',
         'until': '2026-11-26T00:00:00Z'}
 

@@ -288,6 +288,11 @@ static void versions_and_requests_are_merged_by_time(void **state)
     q.filter.service = "s";
     a = query(&q);
     assert_string_equal(words(&a), "one GET three WARNING:four");
+    q.filter.service = "t,s";
+    q.filter.version = "x,v";
+    a = query(&q);
+    assert_string_equal(words(&a), "one two GET three");
+    q.filter.service = "s";
     q.filter.version = "v";
     q.filter.requests = LOG_REQUESTS_NONE;
     a = query(&q);
