@@ -32,22 +32,33 @@ static void call_free(struct admin_call *c)
     free(c);
 }
 
-static void send_json(struct admin_call *c, int status, json_t *o)
+static void send_text(struct admin_call *c, int status, const char *text)
 {
     struct http_exchange *x = c->x;
-    char *text = json_dumps(o, JSON_COMPACT);
 
     http_text(&x->arena, &x->res, status, "application/json",
               bytes_str(arena_strdup(&x->arena, text)));
-    free(text);
-    json_decref(o);
     http_reply(x);
     call_free(c);
+}
+
+static void send_json(struct admin_call *c, int status, json_t *o)
+{
+    char *text = json_dumps(o, JSON_COMPACT);
+
+    json_decref(o);
+    send_text(c, status, text);
+    free(text);
 }
 
 void admin_reply(struct admin_call *c, json_t *o)
 {
     send_json(c, 200, o);
+}
+
+void admin_reply_text(struct admin_call *c, const char *json)
+{
+    send_text(c, 200, json);
 }
 
 void admin_fail(struct admin_call *c, const struct ctx *ctx, int rc)

@@ -69,6 +69,9 @@ void admin_stop(struct control *ctl);
 /* Answer 200 with `o` (the reference is taken over); the call is gone. */
 void admin_reply(struct admin_call *c, json_t *o);
 
+/* As admin_reply(), of JSON that has been written already. */
+void admin_reply_text(struct admin_call *c, const char *json);
+
 /* Answer an error; the call is gone. */
 void admin_fail(struct admin_call *c, const struct ctx *ctx, int rc);
 

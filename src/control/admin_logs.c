@@ -1,8 +1,8 @@
 /*
  * admin_logs - what the logs say, to whoever asks.
  *
- * A question is read on the loop, where the model is, answered on the pool,
- * where files may be waited for, and sent from the loop.
+ * A question is read on the loop, where the model is, answered and written on
+ * the pool, where files may be waited for, and sent from the loop.
  */
 #include "control/admin.h"
 
@@ -23,14 +23,10 @@ struct asking {
     struct log_answer answer;
     struct ctx ctx; /* the pool's, over the call's arena */
     int rc;
+    char *text; /* the answer, written */
 };
 
 /* ---- the answer ---- */
-
-static json_t *text_of(struct arena *a, struct bytes b)
-{
-    return text_json(arena_cstr(a, b));
-}
 
 static json_t *entry_json(struct arena *a, const struct log_entry *e)
 {
@@ -38,14 +34,14 @@ static json_t *entry_json(struct arena *a, const struct log_entry *e)
 
     if (e->time)
         json_object_set_new(o, "time", json_string(operation_time(a, e->time)));
-    json_object_set_new(o, "source", text_of(a, e->source));
+    json_object_set_new(o, "source", text_json_bytes(e->source));
     if (e->instance.n)
-        json_object_set_new(o, "instance", text_of(a, e->instance));
+        json_object_set_new(o, "instance", text_json_bytes(e->instance));
     json_object_set_new(o, "severity",
                         json_string(log_severity_name(e->severity)));
     if (e->request)
         json_object_set_new(o, "request", json_true());
-    json_object_set_new(o, "text", text_of(a, e->text));
+    json_object_set_new(o, "text", text_json_bytes(e->text));
     if (e->json.n)
         payload = json_loadb(e->json.p, e->json.n, 0, NULL);
     if (payload)
@@ -53,15 +49,18 @@ static json_t *entry_json(struct arena *a, const struct log_entry *e)
     return o;
 }
 
-static json_t *answer_json(struct arena *a, const struct log_answer *answer)
+static char *answer_text(struct arena *a, const struct log_answer *answer)
 {
-    json_t *list = json_array();
+    json_t *list = json_array(), *o;
+    char *text;
 
     for (size_t i = 0; i < answer->n; i++)
         json_array_append_new(list, entry_json(a, &answer->entries[i]));
-    return json_pack("{s:o, s:s, s:b, s:b}", "entries", list, "cursor",
-                     answer->cursor, "more", answer->more, "lost",
-                     answer->lost);
+    o = json_pack("{s:o, s:s, s:b, s:b}", "entries", list, "cursor",
+                  answer->cursor, "more", answer->more, "lost", answer->lost);
+    text = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    return text;
 }
 
 /* ---- on the pool ---- */
@@ -71,6 +70,8 @@ static void ask(void *arg)
     struct asking *k = arg;
 
     k->rc = log_query_run(&k->ctx, &k->query, &k->answer);
+    if (k->rc == 0)
+        k->text = answer_text(k->ctx.arena, &k->answer);
 }
 
 /* ---- on the loop ---- */
@@ -90,7 +91,8 @@ static void asked(void *arg)
     if (k->rc)
         admin_fail(c, &k->ctx, k->rc);
     else
-        admin_reply(c, answer_json(c->ctx.arena, &k->answer));
+        admin_reply_text(c, k->text);
+    free(k->text);
     free(k);
 }
 

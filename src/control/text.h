@@ -8,9 +8,15 @@
 #ifndef CONTROL_TEXT_H
 #define CONTROL_TEXT_H
 
+#include "base/bytes.h"
+
 #include <jansson.h>
 
 /* `s` as a JSON string, repaired where it is not UTF-8; never NULL. */
 json_t *text_json(const char *s);
+
+/* As above of any bytes; a NUL, of which many readers' strings end, is
+ * replaced, too. */
+json_t *text_json_bytes(struct bytes s);
 
 #endif

@@ -222,6 +222,7 @@ def test_any_bytes_make_an_answer(talkers):
     found = texts(m, text='odd', requests='none')
     assert len([t for t in found if t.startswith('odd')]) == 5
     assert len([t for t in found if 'a": "odd' in t]) == 1
+    assert 'odd \ufffd nul' in found
 
 
 def test_a_follower_sees_each_line_once_across_rotation(talkers):
