@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+import threading
 import time
 import urllib.parse
 
@@ -44,6 +45,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             os.write(1, b"odd \\0 nul\\nodd \\x1b[31m\\nodd \\xff\\xfe\\x80\\n"
                      b"odd " + b"x" * 40000 + b"\\n" + b'{"a": "odd \\\\ud800"}'
                      b"\\n" + b'{"message": "odd \\\\u0000"}\\n' + b"odd end\\n")
+        elif path.startswith("/fast/"):
+            name, n = path[6:].split("/")
+            for i in range(int(n)):
+                sys.stdout.write(f"{name} {i} {'x' * 90}\\n")
         elif path.startswith("/count/"):
             n, begin = map(int, path[7:].split("/"))
             os.write(1, b"".join(b"number %d %s\\n" % (i, b"x" * 1000)
@@ -250,3 +255,138 @@ def test_a_follower_sees_each_line_once_across_rotation(talkers):
     finally:
         p.stop()
 
+
+class Follower:
+    """Reads on by the cursor."""
+
+    def __init__(self, m, **query):
+        self.m, self.query = m, query
+        self.cursor = logs(m, lines=1, **query)['cursor']
+        self.lines, self.lost = [], 0
+
+    def read(self):
+        """Until there is no more right now."""
+        more = True
+        while more:
+            answer = logs(self.m, cursor=self.cursor, **self.query)
+            self.cursor, more = answer['cursor'], answer['more']
+            self.lines += [e['text'] for e in answer['entries']]
+            self.lost += answer['lost']
+        return self
+
+    def numbers(self, name):
+        return [int(line.split()[1]) for line in self.lines
+                if line.startswith(name + ' ')]
+
+
+# Two instances have a writer each, and lines of theirs no order.
+ONE = {**APP, 'manualScaling': {'instances': 1}}
+
+
+def test_a_flood_of_two_services_is_followed_line_by_line(tmp_path, cache):
+    """As fast as they can, over many rotations, the controller killed in
+    between."""
+    m = Machine(tmp_path / 'follow', cache, log_mb=1, log_files=40)
+    each = 40_000                       # lines, more than 4 MB
+    try:
+        m.up()
+        m.deploy('demo', 'one', {'server.py': FLOOD}, **ONE)
+        m.deploy('demo', 'two', {'server.py': FLOOD}, service='side', **ONE)
+        f = Follower(m, requests='none')
+        threads = [threading.Thread(target=m.get, args=(path, host))
+                   for path, host in [(f'/fast/a/{each}', 'demo.localhost'),
+                                      (f'/fast/b/{each}', SIDE)]]
+        for t in threads:
+            t.start()
+        until(lambda: len(f.read().lines) > each)
+        m.controller.kill9()
+        m.up()
+        until(lambda: len(f.read().lines) >= 2 * each)
+        for t in threads:
+            t.join()
+        f.read()
+        assert f.numbers('a') == list(range(each))
+        assert f.numbers('b') == list(range(each))
+        assert f.lost == 0
+        assert len(log_files(m, 'demo.default.')) > 3
+    finally:
+        m.erase()
+
+
+def test_who_falls_behind_is_told_that_lines_are_gone(tmp_path, cache):
+    m = Machine(tmp_path / 'behind', cache, log_mb=1, log_files=1)
+    try:
+        m.up().deploy('demo', 'one', {'server.py': FLOOD}, **ONE)
+        m.get('/say/before')
+        f = Follower(m, requests='none')
+        m.get('/fast/a/60000')
+        m.get('/say/after')
+        until(lambda: texts(m, lines=1, requests='none') == ['after'])
+        assert f.read().lost == 1
+        assert f.lines[-1] == 'after' and 'before' not in f.lines
+        got = f.numbers('a')
+        assert got == list(range(got[0], 60000))
+    finally:
+        m.erase()
+
+
+def test_requests_are_followed_across_rotations(tmp_path, cache):
+    """nginx is told to open its file anew; each request is seen once."""
+    m = Machine(tmp_path / 'requests', cache, log_mb=1, log_files=9)
+    long = 'x' * 4000
+    try:
+        m.up().deploy('demo', 'one', {'server.py': FLOOD}, **ONE)
+        f = Follower(m, requests='only')
+        sent = 0
+        while 'access.log.2' not in log_files(m, 'access.log'):
+            m.get(f'/{sent}?{long}')
+            sent += 1
+            if sent % 7 == 0:
+                f.read()
+        until(lambda: len(f.read().lines) >= sent)
+        assert [line.split('?')[0] for line in f.lines] == \
+            [f'GET /{i}' for i in range(sent)]
+        assert f.lost == 0
+    finally:
+        m.erase()
+
+
+CRASHES = '''
+import http.server, os, sys, threading, time
+
+me = os.environ["GAE_INSTANCE"]
+if me == "1" and os.path.exists("FLAG"):
+    print("the last words of", me, flush=True)
+    sys.exit(3)
+
+def chatter():
+    while True:
+        print("noise of", me, flush=True)
+        time.sleep(0.01)
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+threading.Thread(target=chatter, daemon=True).start()
+http.server.ThreadingHTTPServer(
+    ("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+'''
+
+
+def test_the_status_shows_the_words_of_the_instance_that_failed(
+        open_machine, tmp_path):
+    m, flag = open_machine, str(tmp_path / 'flag')
+    m.up()
+    m.deploy('demo', 'one', {'server.py': CRASHES.replace('FLAG', flag)},
+             manualScaling={'instances': 2}, **APP)
+    name = next(p['name'] for p in m.status()['processes']
+                if p['name'].startswith('demo/') and p['name'].endswith('/1'))
+    open(flag, 'w').close()
+    os.kill(m.process(name)['pid'], signal.SIGKILL)
+    until(lambda: m.process(name)['state'] == 'failing')
+    error = until(lambda: m.process(name)['lastError'])
+    assert error[1:] and error[-1] == 'the last words of 1'
+    assert not any('noise of 0' in line for line in error)
+    assert not any(line.startswith('20') for line in error)
