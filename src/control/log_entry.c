@@ -271,7 +271,8 @@ static void part_line(struct bytes line, struct log_entry *out)
 /* The value of " NAME=", up to the next blank, or to the next quote. */
 static struct bytes member(struct bytes line, const char *name)
 {
-    const char *at = memmem(line.p, line.n, name, strlen(name)), *end;
+    const char *at = line.n ? memmem(line.p, line.n, name, strlen(name)) : NULL;
+    const char *end;
     const char *stop = (const char *)line.p + line.n;
     char until = ' ';
 
