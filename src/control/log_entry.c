@@ -322,10 +322,10 @@ static int64_t iso_time(struct bytes text)
 /* "P/S/V" */
 static bool split_app(struct arena *a, struct bytes app, struct log_entry *out)
 {
-    const char *p = app.p, *s = memchr(p, '/', app.n);
+    const char *p = app.p, *s = app.n ? memchr(p, '/', app.n) : NULL;
     struct bytes rest;
 
-    if (app.n == 0 || !s)
+    if (!s)
         return false;
     out->project = BYTES(p, (size_t)(s - p));
     rest = bytes_from(app, out->project.n + 1);
