@@ -269,6 +269,8 @@ static void part_line(struct bytes line, struct log_entry *out)
 /* ---- a request ---- */
 
 /* The value of " NAME=", up to the next blank, or to the next quote. */
+#define SECONDS_MOST 1e11 /* the year 5138 */
+
 static struct bytes member(struct bytes line, const char *name)
 {
     const char *at = line.n ? memmem(line.p, line.n, name, strlen(name)) : NULL;
@@ -287,15 +289,18 @@ static struct bytes member(struct bytes line, const char *name)
     return BYTES(at, (size_t)((end ? end : stop) - at));
 }
 
-static double number(struct bytes text)
+/* From 0 to `most`; 0 for everything else. */
+static double number(struct bytes text, double most)
 {
     char own[32];
     size_t n = text.n < sizeof(own) - 1 ? text.n : sizeof(own) - 1;
+    double v;
 
     if (n)
         memcpy(own, text.p, n);
     own[n] = '\0';
-    return strtod(own, NULL);
+    v = strtod(own, NULL);
+    return v >= 0 && v <= most ? v : 0;
 }
 
 /* "2026-11-26T08:00:00+01:00": nginx's, of a line without `at`. */
@@ -311,7 +316,7 @@ static int64_t iso_time(struct bytes text)
     memcpy(own, text.p, text.n);
     own[text.n] = '\0';
     end = strptime(own, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (!end || (*end != '+' && *end != '-'))
+    if (!end || (*end != '+' && *end != '-') || strlen(end) < 6)
         return 0;
     zone = (end[1] - '0') * 600 + (end[2] - '0') * 60 + (end[4] - '0') * 10 +
            end[5] - '0';
@@ -342,22 +347,24 @@ static bool request_line(struct arena *a, struct bytes line,
     struct bytes at = member(line, " at="), path = member(line, " path=");
     struct bytes method = member(line, " method=");
     struct bytes instance = member(line, " instance=");
-    int status = (int)number(member(line, " status="));
+    int status = (int)number(member(line, " status="), 999);
 
     if (!split_app(a, member(line, " app="), out))
         return false;
     out->request = true;
     if (instance.n > 1 && *(const char *)instance.p == 'i')
         out->instance = bytes_from(instance, 1);
-    out->time = at.n ? (int64_t)(number(at) * CLOCK_SEC)
+    out->time = at.n ? (int64_t)(number(at, SECONDS_MOST) * CLOCK_SEC)
                      : iso_time(member(line, "time="));
     out->severity = status >= 500   ? LOG_SEVERITY_ERROR
                     : status >= 400 ? LOG_SEVERITY_WARNING
                                     : LOG_SEVERITY_INFO;
-    out->text = bytes_str(arena_printf(
-        a, "%.*s %.*s %d %.0f ms %.0f bytes %.*s", BYTES_FMT(method),
-        BYTES_FMT(path), status, number(member(line, " seconds=")) * 1000,
-        number(member(line, " bytes=")), BYTES_FMT(member(line, " client="))));
+    out->text = bytes_str(
+        arena_printf(a, "%.*s %.*s %d %.0f ms %.0f bytes %.*s",
+                     BYTES_FMT(method), BYTES_FMT(path), status,
+                     number(member(line, " seconds="), SECONDS_MOST) * 1000,
+                     number(member(line, " bytes="), 1e15),
+                     BYTES_FMT(member(line, " client="))));
     return true;
 }
 
