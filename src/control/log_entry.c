@@ -268,9 +268,9 @@ static void part_line(struct bytes line, struct log_entry *out)
 
 /* ---- a request ---- */
 
-/* The value of " NAME=", up to the next blank, or to the next quote. */
 #define SECONDS_MOST 1e11 /* the year 5138 */
 
+/* The value of " NAME=", up to the next blank, or to the next quote. */
 static struct bytes member(struct bytes line, const char *name)
 {
     const char *at = line.n ? memmem(line.p, line.n, name, strlen(name)) : NULL;
