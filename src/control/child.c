@@ -68,8 +68,7 @@ static void on_pidfd(uv_poll_t *watch, int rc, int events)
     if (c->ours && waitpid(pid, &status, WNOHANG) == 0)
         return; /* a spurious wake: it lives */
     watch_stop(c);
-    if (!c->leaves)
-        proc_session_kill(pid, SIGKILL);
+    proc_session_kill(pid, SIGKILL);
     c->status = status;
     if (c->feed)
         feed_end(c->feed, child_ended, c);
@@ -193,7 +192,6 @@ int child_spawn(struct ctx *ctx, uv_loop_t *loop, struct child *c,
         return spawn_error(ctx, spec, why);
     }
     c->ours = true;
-    c->leaves = spec->leaves;
     c->start_time = proc_start_time(c->pid);
     rc = watch_start(ctx, loop, c);
     if (rc) { /* nobody would see its end */
@@ -214,7 +212,6 @@ int child_adopt(struct ctx *ctx, uv_loop_t *loop, struct child *c, pid_t pid,
     c->pid = pid;
     c->start_time = start_time;
     c->ours = false;
-    c->leaves = spec->leaves;
     c->feed = NULL;
     rc = watch_start(ctx, loop, c);
     if (rc)

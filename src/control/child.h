@@ -20,15 +20,14 @@ struct child;
 struct feed;
 
 /* `status` is that of waitpid(); -1 when it is not known (adopted).  What
- * else lived in the session has been killed, unless it was to be left, and what
- * they wrote is in the log. */
+ * else lived in the session has been killed, and what they wrote is in the log.
+ */
 typedef void child_exit_fn(struct child *c, int status);
 
 struct child {
     pid_t pid; /* 0: none */
     uint64_t start_time;
-    bool ours;   /* by birth: waitpid() knows its status */
-    bool leaves; /* the others of its session are left at its end */
+    bool ours; /* by birth: waitpid() knows its status */
     int pidfd;
     uv_poll_t *watch;  /* closes behind our back, hence on its own */
     struct feed *feed; /* of its log; NULL: it writes the file itself */
@@ -45,7 +44,6 @@ struct child_spec {
     const char *tag;         /* ...through a feed (feed.h); NULL: straight */
     const int *fds;          /* descriptors it gets as 3, 4, ... */
     size_t n_fds;
-    bool leaves; /* what it leaves in its session goes on: the caller's now */
 };
 
 /* Start it.  ERR_NOT_FOUND (no such program), ERR_IO, ERR_EXHAUSTED, ... with

@@ -196,7 +196,6 @@ const struct process_init part_nginx = {
     .kind = "nginx",
     .setup = nginx_setup,
     .ready = part_ready,
-    .passes_on = true,
     .stop_signal = SIGQUIT, /* finish what runs, accept nothing new */
     .stop_grace = 5 * CLOCK_SEC,
     .start_limit = 10 * CLOCK_SEC,

@@ -32,7 +32,6 @@ enum {
     PROBE_QUICK_MS = 20, /* for the first seconds after a start */
     PROBE_SLOW_MS = 100,
     PROBE_QUICK_FOR = 3 * 1000 * 1000,
-    PASS_ON_AFTER = 300 * 1000, /* it listens; its workers are there soon */
     STATE_MAX = 4 * 1024 * 1024,
 };
 
@@ -159,33 +158,12 @@ static void process_retry(struct process *p)
         p->init->down(p);
 }
 
-/* ---- what it leaves ---- */
-
-static void leave(struct process *p, pid_t session)
-{
-    if (p->left)
-        proc_session_kill(p->left, SIGKILL);
-    p->left = session;
-}
-
-/* Those that ended with it are of the past: its successor works. */
-static void on_pass_on_due(uv_timer_t *t)
-{
-    struct process *p = t->data;
-
-    proc_session_kill(p->left, SIGQUIT);
-    p->left = 0;
-    process_save(p->ctl);
-}
-
 static void on_child_exit(struct child *c, int status)
 {
     struct process *p = c->arg;
     struct arena a = ARENA_INIT;
 
     uv_timer_stop(&p->timer);
-    if (p->init->passes_on && p->state != PROCESS_STOPPING)
-        leave(p, p->session);
     process_save(p->ctl);
     if (p->state == PROCESS_STOPPING) {
         p->state = PROCESS_STOPPED;
@@ -225,8 +203,6 @@ static void process_is_ready(struct process *p)
     log_info(NULL, "process.ready", "name", p->name, "pid",
              log_int(p->child.pid), "ms",
              log_int((clock_mono() - p->started) / CLOCK_MS));
-    if (p->left)
-        timer_set(p, on_pass_on_due, PASS_ON_AFTER);
     if (p->init->ready)
         p->init->ready(p);
 }
@@ -290,7 +266,6 @@ static void process_started(struct process *p)
     p->state = PROCESS_STARTING;
     p->why[0] = '\0';
     p->refused = false;
-    p->session = p->child.pid;
     p->started = clock_mono();
     throttle_start(&p->throttle, p->started);
     process_save(p->ctl);
@@ -316,8 +291,7 @@ static bool process_adopt(struct ctx *ctx, struct process *p,
                           const struct process_setup *s)
 {
     const struct state_record *r = state_find(&p->ctl->found, p->name);
-    const struct child_spec spec = {
-        .log = p->log, .tag = s->log_tag, .leaves = p->init->passes_on};
+    const struct child_spec spec = {.log = p->log, .tag = s->log_tag};
 
     if (!r || p->ctl->claimed[r - p->ctl->found.records])
         return false;
@@ -386,8 +360,7 @@ static int spawn_child(struct ctx *ctx, struct process *p,
                               .env = s->env,
                               .dir = s->dir,
                               .log = p->log,
-                              .tag = s->log_tag,
-                              .leaves = p->init->passes_on};
+                              .tag = s->log_tag};
     int rc;
 
     if (s->stale)
@@ -454,7 +427,6 @@ void process_stop(struct process *p)
     if (p->state == PROCESS_STOPPING)
         return;
     uv_timer_stop(&p->timer);
-    leave(p, 0);
     if (!child_alive(&p->child)) {
         p->state = PROCESS_STOPPED;
         if (p->init->stopped)
@@ -493,7 +465,7 @@ int process_save(struct control *ctl)
 
     ctx_init(&ctx, &a);
     for (struct process *p = ctl->processes; p; p = p->next)
-        max += 2;
+        max++;
     st.records = ARENA_ARRAY(&a, struct state_record, max + ctl->found.n + 1);
     for (struct process *p = ctl->processes; p; p = p->next) {
         struct state_record *r = &st.records[st.n];
@@ -507,14 +479,6 @@ int process_save(struct control *ctl)
         memcpy(r->digest, p->digest, sizeof(r->digest));
         st.n++;
     }
-    /* Nobody claims these, so the next controller ends them. */
-    for (struct process *p = ctl->processes; p; p = p->next)
-        if (p->left)
-            st.records[st.n++] = (struct state_record){
-                .name = arena_printf(&a, "%s.left", p->name),
-                .pid = p->left,
-                .start_time = 1,
-                .digest = "-"};
     for (size_t i = 0; i < ctl->found.n; i++)
         if (!ctl->claimed[i])
             st.records[st.n++] = ctl->found.records[i];

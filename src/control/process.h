@@ -52,8 +52,6 @@ struct process_init {
     void (*down)(struct process *p);
     /* It ended as asked; p may be freed here. */
     void (*stopped)(struct process *p);
-    bool passes_on; /* what it leaves behind serves on until the next is ready,
-                     * and passes on then, at SIGQUIT */
     int stop_signal;
     int64_t stop_grace;  /* microseconds until SIGKILL */
     int64_t start_limit; /* microseconds to listen; 0: start_seconds */
@@ -75,8 +73,6 @@ struct process {
     char *log; /* path */
     enum process_state state;
     struct child child;
-    pid_t session; /* of the child, also at its end */
-    pid_t left;    /* the session of the one before, which passes on; 0: none */
     struct throttle throttle;
     char digest[STATE_DIGEST + 1];
     int port;      /* kept over restarts; 0: none */

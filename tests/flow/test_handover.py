@@ -2,7 +2,6 @@
 import contextlib
 import os
 import re
-import signal
 import socket
 import ssl
 import threading
@@ -197,61 +196,3 @@ def test_reloads_one_after_the_other_lose_nothing(m):
         for i in range(6):
             deploy(m, f'v{i % 3}')
     assert lost == []
-
-
-def nginx_workers(m):
-    """Every worker whose configuration is this machine's, by session."""
-    found = {}
-    for pid in filter(str.isdigit, os.listdir('/proc')):
-        with contextlib.suppress(OSError):
-            with open(f'/proc/{pid}/cmdline') as f:
-                title = f.read()
-            fds = {os.readlink(f'/proc/{pid}/fd/{fd}')
-                   for fd in os.listdir(f'/proc/{pid}/fd')}
-            if title.startswith('nginx: worker') and \
-                    os.path.join(m.root, 'logs', 'access.log') in fds:
-                found[int(pid)] = os.getsid(int(pid))
-    return found
-
-
-def test_a_kill_of_nginx_costs_no_connection(m):
-    """Its workers serve on, and pass on to those of the next master."""
-    idle = [Client(m) for _ in range(8)]
-    for c in idle:
-        assert c.ask()[:2] == (200, True)
-    busy = Client(m)
-    busy.send('GET /slow HTTP/1.1\r\nHost: demo.localhost\r\n\r\n')
-    old = m.process('nginx')['pid']
-    os.kill(old, signal.SIGKILL)
-    for c in idle:
-        assert c.ask()[:2] == (200, True)
-    until(lambda: m.process('nginx')['state'] == 'ready' and
-          m.process('nginx')['pid'] != old)
-    until(lambda: old not in nginx_workers(m).values())
-    assert busy.answer()[:2] == (200, True)
-    for c in idle + [busy]:
-        assert c.ask()[:2] == (200, True)
-    assert set(nginx_workers(m).values()) == {m.process('nginx')['pid']}
-
-
-def test_what_a_killed_nginx_left_ends_with_the_next_controller(m):
-    old = m.process('nginx')['pid']
-    m.controller.send(signal.SIGSTOP)
-    os.kill(old, signal.SIGKILL)
-    m.controller.kill9()
-    assert old in nginx_workers(m).values()
-    assert m.get().status_code == 200
-    m.up().ready()
-    until(lambda: set(nginx_workers(m).values()) == {
-        m.process('nginx')['pid']})
-    assert m.get().status_code == 200
-
-
-def test_what_a_killed_nginx_left_ends_with_the_platform(m):
-    old = m.process('nginx')['pid']
-    stream = Client(m)
-    stream.send('GET /slow HTTP/1.1\r\nHost: demo.localhost\r\n\r\n')
-    os.kill(old, signal.SIGKILL)
-    until(lambda: m.process('nginx')['pid'] not in (0, old))
-    m.down()
-    until(lambda: not nginx_workers(m))
