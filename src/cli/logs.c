@@ -114,10 +114,10 @@ static int read_moment(struct cli *cli, const char *option, const char **out)
     }
     if (strlen(text) == 10)
         whole = arena_printf(&cli->arena, "%sT00:00:00Z", text);
-    else if (text[strlen(text) - 1] != 'Z')
+    else if (*text && text[strlen(text) - 1] != 'Z')
         whole = arena_printf(&cli->arena, "%sZ", text);
     *out = whole;
-    if (log_time_parse(bytes_str(whole), &time) == strlen(whole))
+    if (*text && log_time_parse(bytes_str(whole), &time) == strlen(whole))
         return 0;
     return cli_usage(cli,
                      "--%s is \"%s\"; write 10m, 2h or 3d for so long ago, or "

@@ -6,6 +6,7 @@
 #include "control/archive.h"
 
 #include "base/files.h"
+#include "base/members.h"
 #include "control/control_int.h"
 #include "platform.pb.h"
 
@@ -20,8 +21,7 @@
 
 bool archive_name_ok(const char *name)
 {
-    return strlen(name) == ARCHIVE_NAME &&
-           strspn(name, "0123456789abcdef") == ARCHIVE_NAME;
+    return members_sha_ok(name);
 }
 
 const char *archive_path(struct control *ctl, struct arena *a, const char *name)

@@ -178,19 +178,24 @@ static void take_lines(struct reading *r, struct bytes text,
     }
 }
 
-static size_t read_block(const struct reading *r, int fd, int64_t from,
-                         int64_t to)
+static size_t read_range(int fd, char *room, int64_t from, int64_t to)
 {
     size_t want = (size_t)(to - from), n = 0;
     ssize_t got = 1;
 
     while (n < want && got != 0) {
-        got = pread(fd, r->block + n, want - n, from + (int64_t)n);
+        got = pread(fd, room + n, want - n, from + (int64_t)n);
         if (got < 0 && errno != EINTR)
             break;
         n += got > 0 ? (size_t)got : 0;
     }
     return n;
+}
+
+static size_t read_block(const struct reading *r, int fd, int64_t from,
+                         int64_t to)
+{
+    return read_range(fd, r->block, from, to);
 }
 
 /* ---- the files ---- */
@@ -289,7 +294,8 @@ static bool may_grow(const struct member *m)
 static void look_above(struct reading *r, const struct member *m, int64_t to)
 {
     int64_t from = to > LOG_SOURCE_ABOVE ? to - LOG_SOURCE_ABOVE : 0;
-    struct bytes text = BYTES(r->block, read_block(r, m->fd, from, to));
+    char room[LOG_SOURCE_ABOVE]; /* the block is kept */
+    struct bytes text = BYTES(room, read_range(m->fd, room, from, to));
     const char *end;
 
     if (to > 0)
@@ -343,8 +349,6 @@ static struct stack *block_before(struct reading *r, const struct member *m,
         skip = (size_t)(at + 1 - r->block);
     r->thread = (struct log_thread){0};
     look_above(r, m, from + (int64_t)skip);
-    n = read_block(r, m->fd, from, *end);
-    skip = skip < n ? skip : n;
     later = r->first;
     r->first = r->last = 0;
     take_lines(r, BYTES(r->block + skip, n - skip), &s->list);

@@ -352,6 +352,7 @@ def test_logs_asks_for_what_the_options_say(controller, app, appscale):
     (['--service', 's'], 'goes with the name of a deployed project'),
     (['--since', 'yesterday'], 'write 10m, 2h or 3d'),
     (['--since', '10'], 'write 10m, 2h or 3d'),
+    (['--since', ''], 'write 10m, 2h or 3d'),
     (['guest', '--requests', '--no-requests'], 'not both'),
 ])
 def test_logs_says_what_does_not_fit(controller, app, appscale, words, says):
