@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -165,6 +166,10 @@ static int spawn(struct child *c, const struct child_spec *spec, int log)
                       (char *const *)(uintptr_t)spec->env);
     posix_spawn_file_actions_destroy(&fa);
     posix_spawnattr_destroy(&at);
+    /* glibc's attributes do not take this policy; it goes on to all the child
+     * will start, and where it is refused all still works. */
+    if (why == 0 && spec->yields)
+        sched_setscheduler(c->pid, SCHED_BATCH, &(struct sched_param){0});
     return why;
 }
 

@@ -44,6 +44,7 @@ struct child_spec {
     const char *tag;         /* ...through a feed (feed.h); NULL: straight */
     const int *fds;          /* descriptors it gets as 3, 4, ... */
     size_t n_fds;
+    bool yields; /* SCHED_BATCH: interrupts nobody when it wakes up */
 };
 
 /* Start it.  ERR_NOT_FOUND (no such program), ERR_IO, ERR_EXHAUSTED, ... with

@@ -102,6 +102,11 @@ static int memcached_setup(struct ctx *ctx, struct process *p,
 }
 
 /*
+ * haproxy and nginx yield: a proxy that wakes up for each answer stops the
+ * instance in the middle of its next one, and under load every request pays
+ * for the change of processes there and back.  Left until the instance rests,
+ * they find several answers at once.
+ *
  * One that ended begins anew with the instances of now: those in the file are
  * of its last reload.
  */
@@ -131,6 +136,7 @@ static int haproxy_setup(struct ctx *ctx, struct process *p,
     s->probe_unix = control_path(p->ctl, ctx->arena, "run/haproxy.admin.sock");
     s->listen = p->ctl->haproxy_listen;
     s->n_listen = HAPROXY_LISTENERS;
+    s->yields = true;
     return 0;
 }
 
@@ -154,6 +160,7 @@ static int nginx_setup(struct ctx *ctx, struct process *p,
                                                : "NGINX=3;"));
     s->listen = p->ctl->nginx_listen;
     s->n_listen = p->ctl->settings.https_port ? NGINX_LISTENERS : 1;
+    s->yields = true;
     return 0;
 }
 

@@ -360,7 +360,8 @@ static int spawn_child(struct ctx *ctx, struct process *p,
                               .env = s->env,
                               .dir = s->dir,
                               .log = p->log,
-                              .tag = s->log_tag};
+                              .tag = s->log_tag,
+                              .yields = s->yields};
     int rc;
 
     if (s->stale)

@@ -36,6 +36,7 @@ struct process_setup {
     const char *stale;       /* a socket of a dead one, in the way of a new */
     struct listener *listen; /* what it gets as descriptors 3, 4, ... */
     size_t n_listen;
+    bool yields; /* as child_spec's */
 };
 
 struct process_init {

@@ -195,7 +195,8 @@ class Machine:
     def kill(self, name):
         """kill -9 of one process, once the next one is up: its pid."""
         old = self.process(name)
+        seen = self.controller.seen
         os.kill(old['pid'], signal.SIGKILL)
         again = rf'process.ready name={re.escape(old["name"])} ' \
                 rf'pid=(?!{old["pid"]}\b)(\d+)'
-        return int(self.controller.wait_line(again, 20).group(1))
+        return int(self.controller.wait_line(again, 20, seen).group(1))

@@ -230,6 +230,19 @@ def test_a_named_group_of_a_pattern_names_nothing_of_ours(running):
     running.finish(running.api('DELETE', '/v1/apps/names')[1])
 
 
+@pytest.mark.parametrize('project, build, parser', [
+    ('fast', {}, 'True'),
+    ('plain', {'CC': '/bin/false', 'PIP_NO_BINARY': 'gunicorn_h1c'}, 'False')])
+def test_gunicorn_parses_in_c_where_that_can_be_built(running, project, build,
+                                                      parser):
+    main = 'import sys\n\n\ndef app(environ, start):\n' \
+           '    start("200 OK", [])\n' \
+           '    return [str("gunicorn_h1c" in sys.modules).encode()]\n'
+    running.deploy(project, 'v1', {'main.py': main}, buildEnvVariables=build)
+    assert running.get(host=f'{project}.localhost').text == parser
+    running.finish(running.api('DELETE', f'/v1/apps/{project}')[1])
+
+
 def test_an_unknown_requirement_stops_the_deployment_with_its_line(running):
     files = {**apps.server('bad'),
              'requirements.txt': '# mine\nno-such-package-zz==99\n'}

@@ -42,6 +42,25 @@ def test_a_killed_process_is_back_within_3_s(running, name):
     assert time.monotonic() - began < 3 * paths.SLOWNESS
 
 
+def policies(machine, name):
+    """Of a part and of those it has started."""
+    until(lambda: machine.process(name)['state'] == 'ready', 20)
+    master = machine.process(name)['pid']
+    workers = subprocess.run(['pgrep', '-P', str(master)], text=True,
+                             capture_output=True).stdout.split()
+    assert workers
+    return {os.sched_getscheduler(int(pid)) for pid in [master, *workers]}
+
+
+def test_the_proxies_interrupt_no_instance(running):
+    """Also the workers that a reload brought, and after a kill."""
+    assert os.sched_getscheduler(running.app_pid('demo/')) == os.SCHED_OTHER
+    for name in ['haproxy', 'nginx']:
+        assert policies(running, name) == {os.SCHED_BATCH}
+        running.kill(name)
+        assert policies(running, name) == {os.SCHED_BATCH}
+
+
 def test_a_request_waits_while_the_only_instance_starts_again(running):
     old = running.get().json()['life']
     pid = running.app_pid('demo/')

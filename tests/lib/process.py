@@ -79,11 +79,18 @@ class Process:
             f'{self.name} (pid {self.pid}, exit {self.returncode}): {what}\n'
             f'--- its last lines:\n{self.output(60)}')
 
-    def wait_line(self, pattern, timeout=20):
-        """The match of the first line, old or new, that `pattern` finds."""
+    @property
+    def seen(self):
+        """How many lines it has written."""
+        with self._changed:
+            return self._seen
+
+    def wait_line(self, pattern, timeout=20, after=0):
+        """The match of the first line, old or new, that `pattern` finds;
+        `after`: not one of the first so many."""
         regex = re.compile(pattern)
         end = time.monotonic() + timeout * paths.SLOWNESS
-        at = 0
+        at = after
         with self._changed:
             while True:
                 first = self._seen - len(self._lines)
