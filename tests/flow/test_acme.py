@@ -1,10 +1,13 @@
 """Certificates that an ACME server signs: dehydrated, pebble, our edge."""
+import contextlib
+import datetime
+
 import pytest
 
 from flow import apps
 from flow.machine import Machine
 from flow.test_scaling import until
-from lib import tls
+from lib import paths, tls
 from lib.acme import Pebble
 from lib.ports import free_port
 
@@ -19,15 +22,22 @@ def pebble(tmp_path_factory):
     server.close()
 
 
+@contextlib.contextmanager
+def machine_for(root, cache, pebble):
+    m = Machine(root, cache, http_port=pebble.http_port,
+                acme_directory=pebble.directory, acme_ca=pebble.ca)
+    try:
+        m.up().deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
+        m.ready()
+        yield m
+    finally:
+        m.erase()
+
+
 @pytest.fixture(scope='module')
 def edge(tmp_path_factory, cache, pebble):
-    m = Machine(tmp_path_factory.mktemp('machine'), cache,
-                http_port=pebble.http_port, acme_directory=pebble.directory,
-                acme_ca=pebble.ca).up()
-    m.deploy('demo', 'one', apps.server('one'), **apps.PLAIN)
-    m.ready()
-    yield m
-    m.erase()
+    with machine_for(tmp_path_factory.mktemp('machine'), cache, pebble) as m:
+        yield m
 
 
 def change(m, method, path, body=None):
@@ -80,3 +90,24 @@ def test_an_app_answers_challenges_of_domains_that_are_not_automatic(edge):
         sslSettings={'sslManagementType': 'MANUAL'})
     path = '/.well-known/acme-challenge/abc'
     assert edge.get(path, host='own.example.org').json()['path'] == path
+
+
+def test_a_certificate_is_renewed_before_it_ends(tmp_path, cache):
+    """When a third of its time is left, again and again, and the one before
+    goes: nobody ever sees one that has ended."""
+    life = 24 * paths.SLOWNESS
+    with contextlib.closing(Pebble(str(tmp_path), free_port(), life)) as server:
+        with machine_for(tmp_path / 'root', cache, server) as m:
+            def serial():
+                shown = tls.shown(m.settings['https_port'], 'shop.example.org')
+                assert shown.not_valid_after_utc > datetime.datetime.now(
+                    datetime.timezone.utc)
+                return shown.serial_number
+            own = serial()
+            add(m, 'shop.example.org', sslSettings=AUTOMATIC)
+            first = until(lambda: serial() != own and serial())
+            second = until(lambda: serial() != first and serial())
+            until(lambda: serial() not in (first, second))
+            listed = m.api('GET', '/v1/apps/demo/authorizedCertificates')[1]
+            assert len(listed['certificates']) == 1
+            assert mapping(m, 'shop.example.org')['acme']['failures'] == 0

@@ -31,9 +31,9 @@ def build(folder):
 
 class Pebble:
     """Signs for whoever proves a domain on http_port.  `directory` and `ca` are
-    what the platform has to know."""
+    what the platform has to know.  Its certificates end after `seconds`."""
 
-    def __init__(self, folder, http_port):
+    def __init__(self, folder, http_port, seconds=90 * 86400):
         module = build(folder)
         port, self.dns_api, dns = free_port(), free_port(), free_port()
         config = os.path.join(folder, 'pebble.json')
@@ -43,6 +43,7 @@ class Pebble:
                 'managementListenAddress': f'127.0.0.1:{free_port()}',
                 'certificate': f'{module}/test/certs/localhost/cert.pem',
                 'privateKey': f'{module}/test/certs/localhost/key.pem',
+                'certificateValidityPeriod': seconds,
                 'httpPort': http_port, 'tlsPort': free_port()}}, f)
         self.dns = Process([f'{folder}/pebble-challtestsrv', '-http01', '',
                             '-https01', '', '-tlsalpn01', '',
