@@ -195,6 +195,10 @@ def test_go_respects_a_vendor_folder(build):
       'main.go': 'package main\n\nimport _ "example.com/gone"\n'},
      'main.go, line 3: no required module provides package '
      'example.com/gone'),
+    ({'go.mod': 'module app\n\ngo 1.19\n\nrequire example.com/lib v1.0.0\n',
+      'main.go': 'package main\n\nimport _ "example.com/lib"\n'},
+     'main.go, line 3: missing go.sum entry for module providing package '
+     'example.com/lib (imported by app); to add: go '),
 ])
 def test_go_says_what_is_wrong(build, files, reason):
     status, said, _ = build('go', files)
