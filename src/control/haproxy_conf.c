@@ -113,10 +113,12 @@ static void add_global(const struct control *ctl, struct buf *out)
                "    hard-stop-after %ds\n"
                "    lua-load %s\n"
                "    stats socket %s mode 600 level admin expose-fd listeners\n"
+               "    log fd@%d len 8192 format raw local0\n"
                "    tune.bufsize 32768\n"
                "    tune.maxrewrite 8192\n\n",
                OLD_WORKER_SECONDS, control_path(ctl, &a, HOLD_SCRIPT),
-               control_path(ctl, &a, "run/haproxy.admin.sock"));
+               control_path(ctl, &a, "run/haproxy.admin.sock"),
+               LISTENER_FIRST_FD + HAPROXY_LISTENERS);
     buf_printf(out,
                "defaults\n"
                "    mode http\n"
@@ -162,6 +164,27 @@ static void add_trace(struct buf *out)
                      "01\"\n"
                      "    http-request del-header X-Appscale- -m beg\n"
                      "    use_backend %[var(txn.backend)]\n\n");
+}
+
+/*
+ * What does not come through nginx is logged here, in the words of its log
+ * (log_entry.c).  What no version got has no place in it.
+ */
+static void add_log_lines(struct buf *out)
+{
+    buf_add_str(
+        out,
+        "    log global\n"
+        "    log-format 'time=%[date,utime(%Y-%m-%dT%H:%M:%S+00:00)] "
+        "at=%Ts.%ms "
+        "app=%[var(txn.backend),field(1,:)]/%[var(txn.backend),field(2,:)]/"
+        "%[var(txn.backend),field(3,:)] method=%HM path=%{+Q,+E}HU status=%ST "
+        "ms=%Ta bytes=%B request=%[var(txn.request)] "
+        "client=%[var(txn.client)] instance=%[var(txn.teller)]'\n"
+        "    http-response set-var(txn.teller) "
+        "res.hdr(" ROUTING_INSTANCE_HEADER ") if { srv_name again }\n"
+        "    http-response set-var(txn.teller) srv_name unless "
+        "{ srv_name again }\n");
 }
 
 /* Who it is for, and the numbers it is traced by. */
@@ -225,8 +248,13 @@ static void add_platform_frontend(const struct control *ctl, struct buf *out)
 {
     buf_printf(out,
                "frontend platform\n"
-               "    bind fd@%d\n"
+               "    bind fd@%d\n",
+               LISTENER_FIRST_FD + HAPROXY_PLATFORM);
+    add_log_lines(out);
+    buf_printf(out,
                "    timeout client 86400s\n"
+               "    http-request set-var(txn.client) "
+               "req.hdr(X-Appscale-Client)\n"
                "    stick-table type string len %d size 20k expire 25h "
                "store http_req_cnt,gpt0\n"
                "    http-request track-sc0 req.hdr(X-Appscale-Run) if "
@@ -242,7 +270,7 @@ static void add_platform_frontend(const struct control *ctl, struct buf *out)
                "!{ var(txn.nobody) -m found }\n"
                "    http-request set-var(txn.timeout) "
                "req.hdr(X-Appscale-Timeout)\n",
-               LISTENER_FIRST_FD + HAPROXY_PLATFORM, ROUTING_RUN_MAX);
+               ROUTING_RUN_MAX);
     add_variables(out);
     add_common(out);
     add_trace(out);
@@ -314,22 +342,26 @@ static void add_tasks_frontend(const struct control *ctl, struct buf *out)
 {
     buf_printf(out,
                "frontend tasks\n"
-               "    bind fd@%d\n"
-               "    timeout client 86400s\n"
-               "    http-request set-var(txn.app) req.hdr(X-Appscale-App)\n"
-               "    http-request set-var(txn.host) "
-               "req.hdr(Host),field(1,:),lower,regsub(-dot-,.,g)\n"
-               "    http-request set-var(txn.request) "
-               "req.hdr(X-Appscale-Request)\n"
-               "    http-request set-var(txn.span) rand\n"
-               "    http-request set-var(txn.timeout) "
-               "req.hdr(X-Appengine-Timeout-Ms)\n"
-               "    http-request set-header X-Cloud-Trace-Context "
-               "\"%%[var(txn.request)]/%%[var(txn.span)];o=1\"\n"
-               "    http-request set-header Traceparent "
-               "\"00-%%[var(txn.request)]-%%[var(txn.span),hex,lower]-01\"\n"
-               "    http-request del-header X-Appscale- -m beg\n",
+               "    bind fd@%d\n",
                LISTENER_FIRST_FD + HAPROXY_TASKS);
+    add_log_lines(out);
+    buf_add_str(out,
+                "    timeout client 86400s\n"
+                "    http-request set-var(txn.client) "
+                "req.hdr(X-Appengine-User-Ip)\n"
+                "    http-request set-var(txn.app) req.hdr(X-Appscale-App)\n"
+                "    http-request set-var(txn.host) "
+                "req.hdr(Host),field(1,:),lower,regsub(-dot-,.,g)\n"
+                "    http-request set-var(txn.request) "
+                "req.hdr(X-Appscale-Request)\n"
+                "    http-request set-var(txn.span) rand\n"
+                "    http-request set-var(txn.timeout) "
+                "req.hdr(X-Appengine-Timeout-Ms)\n"
+                "    http-request set-header X-Cloud-Trace-Context "
+                "\"%[var(txn.request)]/%[var(txn.span)];o=1\"\n"
+                "    http-request set-header Traceparent "
+                "\"00-%[var(txn.request)]-%[var(txn.span),hex,lower]-01\"\n"
+                "    http-request del-header X-Appscale- -m beg\n");
     haproxy_dispatch_paths(out);
     for (struct app *app = ctl->model.apps; app; app = app->next)
         add_task_refusals(ctl, app, out);

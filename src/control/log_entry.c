@@ -341,6 +341,15 @@ static bool split_app(struct arena *a, struct bytes app, struct log_entry *out)
     return true;
 }
 
+/* nginx tells seconds, haproxy milliseconds. */
+static double milliseconds(struct bytes line)
+{
+    struct bytes ms = member(line, " ms=");
+
+    return ms.n ? number(ms, SECONDS_MOST)
+                : number(member(line, " seconds="), SECONDS_MOST) * 1000;
+}
+
 static bool request_line(struct arena *a, struct bytes line,
                          struct log_entry *out)
 {
@@ -362,8 +371,7 @@ static bool request_line(struct arena *a, struct bytes line,
     out->text = bytes_str(
         arena_printf(a, "%.*s %.*s %d %.0f ms %.0f bytes %.*s",
                      BYTES_FMT(method), BYTES_FMT(path), status,
-                     number(member(line, " seconds="), SECONDS_MOST) * 1000,
-                     number(member(line, " bytes="), 1e15),
+                     milliseconds(line), number(member(line, " bytes="), 1e15),
                      BYTES_FMT(member(line, " client="))));
     return true;
 }

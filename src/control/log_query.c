@@ -124,13 +124,20 @@ static bool is_version_log(const struct log_filter *f, const char *file,
                           BYTES(dot + 1, (size_t)(file + end - dot - 1)));
 }
 
+/* What nginx passed on, and what the platform itself asked. */
+static bool is_request_log(struct bytes name)
+{
+    return bytes_eq_str(name, "access") ||
+           bytes_eq_str(name, "platform-access");
+}
+
 static bool is_part_log(const struct log_query *q, const char *file,
                         struct bytes *name)
 {
     *name = BYTES(file, strlen(file) - 4);
     if (q->process)
         return bytes_eq_str(*name, q->process);
-    return !memchr(name->p, '.', name->n) && !bytes_eq_str(*name, "access");
+    return !memchr(name->p, '.', name->n) && !is_request_log(*name);
 }
 
 /* The name of a log by that of one of its files, in the arena; NULL when it is
@@ -156,9 +163,9 @@ static void look_at(struct arena *a, const struct log_query *q,
     file = log_of(a, file);
     if (!file)
         return;
-    if (q->filter.project && strcmp(file, "access.log") == 0)
-        add_log(a, logs, q->folder, file, bytes_str("access"),
-                LOG_FORMAT_REQUEST);
+    name = BYTES(file, strlen(file) - 4);
+    if (q->filter.project && is_request_log(name))
+        add_log(a, logs, q->folder, file, name, LOG_FORMAT_REQUEST);
     else if (q->filter.project && is_version_log(&q->filter, file, &name))
         add_log(a, logs, q->folder, file, name, LOG_FORMAT_APP);
     else if (!q->filter.project && is_part_log(q, file, &name))

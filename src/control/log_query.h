@@ -2,10 +2,10 @@
  * log_query - what the logs in DIR/logs say, merged by time.
  *
  * A question names a project (its services' and versions' logs, and its
- * requests from the access log) or processes of the platform, and what an entry
- * must be.  The answer holds the newest entries and a cursor: asked again with
- * that, what came after them, each once, across rotation.  A cursor is text
- * that means nothing to its holder: where reading has come to in each log.
+ * requests from the access logs) or processes of the platform, and what an
+ * entry must be.  The answer holds the newest entries and a cursor: asked again
+ * with that, what came after them, each once, across rotation.  A cursor is
+ * text that means nothing to its holder: where reading has come to in each log.
  *
  * Every log is read for itself (log_source.h), so merging is by the times in
  * the lines; what arrives between two questions with an older time is in the

@@ -2,6 +2,8 @@
  * logs - DIR/logs is bounded, and can be asked.
  *
  *     access.log             a line per request, by nginx
+ *     platform-access.log    likewise, by haproxy: cron, push tasks, and what
+ *                            else the platform itself asks of applications
  *     P.S.V.log              all instances of a version (feed.h)
  *     build.P.S.V.D.log      the build of a deployment (feed.h)
  *     controller.log, ...    a part of the platform, by itself

@@ -136,6 +136,13 @@ static int haproxy_setup(struct ctx *ctx, struct process *p,
     s->probe_unix = control_path(p->ctl, ctx->arena, "run/haproxy.admin.sock");
     s->listen = p->ctl->haproxy_listen;
     s->n_listen = HAPROXY_LISTENERS;
+    s->append = control_log_path(p->ctl, ctx->arena, "platform-access");
+    /* For the digest: one that an earlier release started without that file
+     * has something else at its descriptor, and is not taken over. */
+    s->env = control_env(
+        p->ctl, ctx->arena, p->name,
+        WORDS(ctx->arena, arena_printf(ctx->arena, "APPSCALE_LOG_FD=%d",
+                                       LISTENER_FIRST_FD + HAPROXY_LISTENERS)));
     s->yields = true;
     return 0;
 }

@@ -353,6 +353,22 @@ int listeners_pass(struct ctx *ctx, struct listener *list, size_t n,
     return rc;
 }
 
+/* listeners_pass() leaves no room for it. */
+static int append_pass(struct ctx *ctx, const char *path, int *fd,
+                       struct child_spec *spec)
+{
+    int *fds = ARENA_ARRAY(ctx->arena, int, spec->n_fds + 1);
+
+    *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        return files_err(ctx, "open", path);
+    for (size_t i = 0; i < spec->n_fds; i++)
+        fds[i] = spec->fds[i];
+    fds[spec->n_fds++] = *fd;
+    spec->fds = fds;
+    return 0;
+}
+
 static int spawn_child(struct ctx *ctx, struct process *p,
                        const struct process_setup *s)
 {
@@ -362,13 +378,17 @@ static int spawn_child(struct ctx *ctx, struct process *p,
                               .log = p->log,
                               .tag = s->log_tag,
                               .yields = s->yields};
-    int rc;
+    int rc, append = -1;
 
     if (s->stale)
         unlink(s->stale);
     rc = listeners_pass(ctx, s->listen, s->n_listen, &spec);
+    if (rc == 0 && s->append)
+        rc = append_pass(ctx, s->append, &append, &spec);
     if (rc == 0)
         rc = child_spawn(ctx, &p->ctl->loop, &p->child, &spec);
+    if (append >= 0)
+        close(append);
     if (rc)
         return rc;
     errinj_crash("control.process.spawned");

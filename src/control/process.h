@@ -36,7 +36,8 @@ struct process_setup {
     const char *stale;       /* a socket of a dead one, in the way of a new */
     struct listener *listen; /* what it gets as descriptors 3, 4, ... */
     size_t n_listen;
-    bool yields; /* as child_spec's */
+    const char *append; /* a file it appends to: the descriptor behind those */
+    bool yields;        /* as child_spec's */
 };
 
 struct process_init {

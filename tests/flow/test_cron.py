@@ -12,6 +12,7 @@ import time
 import pytest
 
 from flow.machine import CONTROLLER, Machine
+from flow.test_logs import logs
 from lib import paths
 from lib.process import Process
 
@@ -243,6 +244,34 @@ def test_the_slot_at_which_the_controller_dies_is_run(cron):
     cron.up(**env)
     second = cron.wait(lambda: cron.slots()[1:])[0]
     assert float(second) == float(first[0]) + 60
+
+
+def test_runs_are_among_the_logged_requests(cron):
+    """Also those of a haproxy that a deployment or its own end has changed;
+    what came of a delivery is one line, whoever asks for it again."""
+    began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
+    def told(path):
+        return cron.wait(lambda: [
+            (e['source'], e['instance'], e['severity'],
+             re.sub(' [0-9]+ ms [0-9]+ bytes ', ' ', e['text']))
+            for e in logs(cron.machine, text=path, requests='only',
+                          since=began)['entries']])
+
+    def run(path):
+        cron.jobs(f'cron:\n- url: {path}\n  schedule: every 24 hours\n')
+        cron.ended(cron.run())
+        return told(path)
+
+    assert run('/first?a=%22') == [
+        ('default.one', '0', 'INFO', 'GET /first?a=%22 200 0.1.0.2')]
+    cron.deploy('two', service='side')
+    assert run('/second') == [
+        ('default.one', '0', 'INFO', 'GET /second 200 0.1.0.2')]
+    cron.machine.kill('haproxy')
+    assert run('/moved') == [
+        ('default.one', '0', 'INFO', 'GET /moved 302 0.1.0.2')]
+    assert told('/first') == [
+        ('default.one', '0', 'INFO', 'GET /first?a=%22 200 0.1.0.2')]
 
 
 def test_a_run_that_goes_on_while_the_controller_dies_is_judged(cron):

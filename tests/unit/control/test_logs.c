@@ -277,13 +277,24 @@ static void versions_and_requests_are_merged_by_time(void **state)
            "seconds=0 bytes=0 client=c\n"
            "time=x at=1795680002.5 app=q/s/v method=GET path=\"/\" status=200 "
            "seconds=0 bytes=0 client=c\n");
+    append(
+        "platform-access.log",
+        "time=x at=1795680003.700 app=p/t/v method=POST path=\"/task\" "
+        "status=500 "
+        "ms=1250 bytes=9 request=r client=0.1.0.2 instance=i4\n"
+        "time=x at=1795680003.700 app=// method=POST path=\"/none\" status=503 "
+        "ms=1 bytes=9 request= client=0.1.0.2 instance=\n");
     append("controller.log", "2026-11-26T08:00:00.000Z info control\n");
     a = query(&q);
-    assert_string_equal(words(&a), "one two GET three WARNING:four");
+    assert_string_equal(words(&a), "one two GET three POST WARNING:four");
     assert_int_equal(a.n_logs, 3);
+    assert_string_equal(arena_cstr(&arena, a.entries[4].text),
+                        "POST /task 500 1250 ms 9 bytes 0.1.0.2");
+    assert_string_equal(arena_cstr(&arena, a.entries[4].instance), "4");
+    assert_int_equal(a.entries[4].severity, LOG_SEVERITY_ERROR);
     q.lines = 2;
     a = query(&q);
-    assert_string_equal(words(&a), "three WARNING:four");
+    assert_string_equal(words(&a), "POST WARNING:four");
     q.lines = 0;
     q.filter.service = "s";
     a = query(&q);
@@ -291,7 +302,7 @@ static void versions_and_requests_are_merged_by_time(void **state)
     q.filter.service = "t,s";
     q.filter.version = "x,v";
     a = query(&q);
-    assert_string_equal(words(&a), "one two GET three");
+    assert_string_equal(words(&a), "one two GET three POST");
     q.filter.service = "s";
     q.filter.version = "v";
     q.filter.requests = LOG_REQUESTS_NONE;
@@ -300,10 +311,10 @@ static void versions_and_requests_are_merged_by_time(void **state)
     q.filter =
         (struct log_filter){.project = "p", .requests = LOG_REQUESTS_ONLY};
     a = query(&q);
-    assert_string_equal(words(&a), "GET");
+    assert_string_equal(words(&a), "GET POST");
     q.filter = (struct log_filter){.project = "p", .least = LOG_SEVERITY_INFO};
     a = query(&q);
-    assert_string_equal(words(&a), "GET WARNING:four");
+    assert_string_equal(words(&a), "GET POST WARNING:four");
     q.filter = (struct log_filter){.project = "p", .text = "warn"};
     a = query(&q);
     assert_string_equal(words(&a), "WARNING:four");
