@@ -206,12 +206,9 @@ void nginx_access_log(const struct control *ctl, struct buf *out,
     arena_release(&a);
 }
 
-static void add_http(const struct control *ctl, struct buf *out)
+/* A request's line in the log, and what is derived from what it says. */
+static void add_request(struct buf *out)
 {
-    static const char *const temp[] = {"client_body", "proxy", "fastcgi",
-                                       "uwsgi", "scgi"};
-    struct arena a = ARENA_INIT;
-
     buf_add_str(
         out, "    map_hash_bucket_size 512;\n"
              "    map_hash_max_size 65536;\n"
@@ -255,25 +252,41 @@ static void add_http(const struct control *ctl, struct buf *out)
              "    map $request $appscale_method {\n"
              "        default -;\n"
              "        \"~^([!-~]+) \" $1;\n"
-             "    }\n"
-             "    server_names_hash_bucket_size 512;\n"
-             "    server_tokens off;\n"
-             "    sendfile on;\n"
-             "    tcp_nopush on;\n"
-             "    merge_slashes off;\n"
-             "    keepalive_timeout 65s;\n"
-             "    keepalive_requests 1000000;\n"
-             "    client_header_timeout 30s;\n"
-             "    large_client_header_buffers 2 10k;\n"
-             "    reset_timedout_connection on;\n"
-             "    gzip on;\n"
-             "    gzip_vary on;\n"
-             "    gzip_proxied any;\n"
-             "    gzip_min_length 1024;\n"
-             "    gzip_types text/plain text/css text/javascript text/csv "
-             "application/json application/javascript application/xml "
-             "image/svg+xml text/markdown text/calendar text/xml "
-             "application/manifest+json application/rss+xml;\n");
+             "    }\n");
+}
+
+/* How clients are dealt with, whatever they ask for. */
+static void add_clients(struct buf *out)
+{
+    buf_add_str(out,
+                "    server_names_hash_bucket_size 512;\n"
+                "    server_tokens off;\n"
+                "    sendfile on;\n"
+                "    tcp_nopush on;\n"
+                "    merge_slashes off;\n"
+                "    keepalive_timeout 65s;\n"
+                "    keepalive_requests 1000000;\n"
+                "    client_header_timeout 30s;\n"
+                "    large_client_header_buffers 2 10k;\n"
+                "    reset_timedout_connection on;\n"
+                "    gzip on;\n"
+                "    gzip_vary on;\n"
+                "    gzip_proxied any;\n"
+                "    gzip_min_length 1024;\n"
+                "    gzip_types text/plain text/css text/javascript text/csv "
+                "application/json application/javascript application/xml "
+                "image/svg+xml text/markdown text/calendar text/xml "
+                "application/manifest+json application/rss+xml;\n");
+}
+
+static void add_http(const struct control *ctl, struct buf *out)
+{
+    static const char *const temp[] = {"client_body", "proxy", "fastcgi",
+                                       "uwsgi", "scgi"};
+    struct arena a = ARENA_INIT;
+
+    add_request(out);
+    add_clients(out);
     /* A deployment's files never change; descriptors are half of what the
      * program may have, and these an eighth of those. */
     buf_printf(out,

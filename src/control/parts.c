@@ -102,11 +102,6 @@ static int memcached_setup(struct ctx *ctx, struct process *p,
 }
 
 /*
- * haproxy and nginx yield: a proxy that wakes up for each answer stops the
- * instance in the middle of its next one, and under load every request pays
- * for the change of processes there and back.  Left until the instance rests,
- * they find several answers at once.
- *
  * One that ended begins anew with the instances of now: those in the file are
  * of its last reload.
  */
@@ -121,6 +116,12 @@ static int haproxy_file(struct ctx *ctx, struct control *ctl)
                          buf_view(&text), 0600);
 }
 
+/*
+ * haproxy and nginx yield: a proxy that wakes up for each answer stops the
+ * instance in the middle of its next one, and under load every request pays
+ * for the change of processes there and back.  Left until the instance rests,
+ * they find several answers at once.
+ */
 static int haproxy_setup(struct ctx *ctx, struct process *p,
                          struct process_setup *s)
 {

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from flow.machine import CONTROLLER, Machine
-from flow.test_logs import logs
+from flow.test_logs import asked
 from lib import paths
 from lib.process import Process
 
@@ -251,11 +251,7 @@ def test_runs_are_among_the_logged_requests(cron):
     what came of a delivery is one line, whoever asks for it again."""
     began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
     def told(path):
-        return cron.wait(lambda: [
-            (e['source'], e['instance'], e['severity'],
-             re.sub(' [0-9]+ ms [0-9]+ bytes ', ' ', e['text']))
-            for e in logs(cron.machine, text=path, requests='only',
-                          since=began)['entries']])
+        return cron.wait(lambda: asked(cron.machine, text=path, since=began))
 
     def run(path):
         cron.jobs(f'cron:\n- url: {path}\n  schedule: every 24 hours\n')

@@ -177,6 +177,13 @@ def texts(machine, **query):
     return [e['text'] for e in logs(machine, **query)['entries']]
 
 
+def asked(machine, **query):
+    """Its requests in the logs, without what changes from one to the next."""
+    return [(e['source'], e['instance'], e['severity'],
+             re.sub(' [0-9]+ ms [0-9]+ bytes ', ' ', e['text']))
+            for e in logs(machine, requests='only', **query)['entries']]
+
+
 def test_services_and_requests_are_merged_and_sifted(talkers):
     m = talkers
     say(m, 'apple 1')

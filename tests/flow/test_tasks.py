@@ -5,13 +5,12 @@ tasks with it; the instance writes down what reaches it.
 """
 import json
 import os
-import re
 import time
 
 import pytest
 from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as pb
 
-from flow.test_logs import logs
+from flow.test_logs import asked
 from lib import paths, rpc
 
 # `/hang/...` answers only once the folder holds a file `go`.
@@ -115,14 +114,8 @@ class App:
     def logged(self, want):
         """Wait until these POSTs are in the logs, and no other."""
         end = time.monotonic() + 30 * paths.SLOWNESS
-        while True:
-            found = sorted(
-                (e['source'], e['instance'],
-                 re.sub(' [0-9]+ ms [0-9]+ bytes ', ' ', e['text']))
-                for e in logs(self.machine, requests='only',
-                              text='POST')['entries'])
-            if found == sorted(want):
-                return
+        while (found := sorted(asked(self.machine, text='POST'))) != \
+                sorted(want):
             assert time.monotonic() < end, found
             time.sleep(0.02)
 
@@ -174,7 +167,7 @@ def test_a_task_reaches_an_instance_as_the_platforms_own(app):
     assert h['x-appengine-default-version-hostname'] == \
         f'demo.localhost:{port}'
     # It is among the requests of the logs.
-    app.logged([('default.one', '0', 'POST /work 200 0.1.0.2')])
+    app.logged([('default.one', '0', 'INFO', 'POST /work 200 0.1.0.2')])
     # Its ticket is the version's, so that it can call the API.
     token = h['x-appengine-api-ticket'].split('.')[0]
     assert token == app.client.ticket.split('.')[0]
@@ -205,11 +198,11 @@ def test_targets_name_services_and_versions(app):
     seen = {s['path']: s['version'] for s in app.wait(5)}
     assert seen == {'/a': 'demo/one', '/b': 'demo/two', '/c': 'demo/two',
                     '/d': 'demo/one', '/e': 'demo/one'}
-    app.logged([('default.one', '0', 'POST /a 200 0.1.0.2'),
-                ('worker.two', '0', 'POST /b 200 0.1.0.2'),
-                ('worker.two', '0', 'POST /c 200 0.1.0.2'),
-                ('default.one', '0', 'POST /d 200 0.1.0.2'),
-                ('default.one', '0', 'POST /e 200 0.1.0.2')])
+    app.logged([('default.one', '0', 'INFO', 'POST /a 200 0.1.0.2'),
+                ('worker.two', '0', 'INFO', 'POST /b 200 0.1.0.2'),
+                ('worker.two', '0', 'INFO', 'POST /c 200 0.1.0.2'),
+                ('default.one', '0', 'INFO', 'POST /d 200 0.1.0.2'),
+                ('default.one', '0', 'INFO', 'POST /e 200 0.1.0.2')])
 
 
 def test_a_version_without_traffic_gets_the_tasks_that_name_it(app):
